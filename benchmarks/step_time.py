@@ -1,0 +1,209 @@
+"""What a KID step costs beside plain fine-tuning and beside KID as published.
+
+    python benchmarks/step_time.py [--setting spider|demo|all] [--repeats N] [--json FILE]
+
+All rows train the same model on the same questions, a whole optimizer step (forward, backward,
+AdamW) each, in one process, interleaved; figures are medians. `plain SFT` and `naive KID` are what a
+plain trainer does: every row is its whole prompt, padded, with logits at every position.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from engine import settings
+from engine.distill.divergences import reverse_kl
+from engine.distill.objective import Objective
+from engine.distill.rewrite import choose_positions
+from engine.models.encode import Item
+from engine.models.pair import add_lora
+from engine.models.shrink import keep_layers
+
+MASK, EOS, PAD = 2, 1, 0
+DATABASE = Path("benchmark.sqlite")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Sizes of a step. Layers and width of teacher and student; tokens of prefix, question and SQL."""
+
+    name: str
+    teacher_layers: int
+    student_layers: int
+    width: int
+    inner: int
+    heads: int
+    kv_heads: int
+    vocabulary: int
+    questions: int
+    prefix: int
+    question: int
+    sql: int
+
+
+SETTINGS = {
+    "spider": Setting("spider", 30, 10, 576, 1536, 9, 3, 49152, 8, 576, 16, 40),
+    "demo": Setting("demo", 6, 4, 192, 512, 6, 6, 1200, 16, 250, 24, 32),
+}
+
+
+def make_models(setting: Setting) -> tuple[Any, Any]:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=setting.vocabulary,
+        hidden_size=setting.width,
+        intermediate_size=setting.inner,
+        num_hidden_layers=setting.teacher_layers,
+        num_attention_heads=setting.heads,
+        num_key_value_heads=setting.kv_heads,
+        max_position_embeddings=2048,
+        pad_token_id=PAD,
+        eos_token_id=EOS,
+        bos_token_id=MASK,
+        tie_word_embeddings=True,
+    )
+    teacher = LlamaForCausalLM(config).requires_grad_(False).eval()
+    kept = np.linspace(0, setting.teacher_layers - 1, setting.student_layers).round().astype(int).tolist()
+    student = keep_layers(copy.deepcopy(teacher), kept).requires_grad_(True)
+    return teacher, student.train()
+
+
+def make_questions(setting: Setting) -> tuple[list[int], list[Item]]:
+    generator = np.random.default_rng(0)
+
+    def draw(number: int) -> tuple[int, ...]:
+        return tuple(generator.integers(3, setting.vocabulary, number).tolist())
+
+    items = [
+        Item(index, DATABASE, draw(setting.question), (*draw(setting.sql - 1), EOS))
+        for index in range(setting.questions)
+    ]
+    return list(draw(setting.prefix)), items
+
+
+class Plain:
+    """A plain trainer's batch: whole rows, labels of -100 at the prompt, full logits."""
+
+    def __init__(self, teacher: Any, student: Any, prefix: Sequence[int], items: Sequence[Item]) -> None:
+        self.teacher, self.student, self.items = teacher, student, items
+        self.ids = torch.tensor([[*prefix, *item.suffix, *item.answer] for item in items])
+        self.start = len(prefix) + len(items[0].suffix)
+        self.labels = self.ids.clone()
+        self.labels[:, : self.start] = -100
+
+    def sft(self) -> None:
+        self.student(input_ids=self.ids, labels=self.labels, use_cache=False).loss.backward()
+
+    def kid(self) -> None:
+        """Three full passes: mask, teacher, student."""
+        length = self.ids.shape[1] - self.start
+        masked = torch.zeros_like(self.ids, dtype=torch.bool)
+        for row, item in enumerate(self.items):
+            chosen = choose_positions(length, 0.2, "random", (0, 0, item.index, 0))
+            masked[row, self.start + chosen] = True
+        with torch.no_grad():
+            logits = self.student(input_ids=self.ids.masked_fill(masked, MASK), use_cache=False).logits
+            guesses = logits[:, :-1].argmax(-1)
+            imperfect = self.ids.clone()
+            imperfect[:, 1:] = torch.where(masked[:, 1:], guesses, self.ids[:, 1:])
+            teacher = self.teacher(input_ids=imperfect, use_cache=False).logits[:, self.start - 1 : -1]
+        logits = self.student(input_ids=imperfect, use_cache=False).logits[:, self.start - 1 : -1]
+        gold = self.ids[:, self.start :]
+        divergence = reverse_kl(logits.flatten(0, 1), teacher.flatten(0, 1)).mean()
+        (divergence + F.cross_entropy(logits.flatten(0, 1).float(), gold.flatten())).backward()
+
+
+def shared(
+    name: str, teacher: Any, student: Any, prefix: Sequence[int], items: Sequence[Item]
+) -> Callable[[], None]:
+    objective = Objective(
+        student,
+        teacher,
+        settings.Method(name=name),  # type: ignore[arg-type]
+        mask_id=MASK,
+        banned=[MASK, EOS, PAD],
+        pad_id=PAD,
+        seed=0,
+    )
+
+    def step() -> None:
+        objective.accumulate([items], {DATABASE: prefix}, epoch=0)
+
+    return step
+
+
+def measure(setting: Setting, repeats: int, lora: bool) -> dict[str, float]:
+    """Median seconds of an optimizer step, by row."""
+    teacher, student = make_models(setting)
+    if lora:
+        student = add_lora(student, settings.Student(model="x", lora=settings.Lora(rank=64, alpha=32)))
+    prefix, items = make_questions(setting)
+    plain = Plain(teacher, student, prefix, items)
+    rows: dict[str, Callable[[], None]] = {
+        "plain SFT": plain.sft,
+        "naive KID": plain.kid,
+        "shared SFT": shared("sft", None, student, prefix, items),
+        "shared RKD": shared("rkd", teacher, student, prefix, items),
+        "shared KID": shared("kid", teacher, student, prefix, items),
+    }
+    trained = [parameter for parameter in student.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-6)
+    times: dict[str, list[float]] = {name: [] for name in rows}
+    for repeat in range(repeats + 1):
+        for name, step in rows.items():
+            start = time.perf_counter()
+            step()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            if repeat:  # the first round warms up
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--setting", choices=[*SETTINGS, "all"], default="all")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    chosen = SETTINGS.values() if arguments.setting == "all" else [SETTINGS[arguments.setting]]
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}, float32")
+    found = {}
+    for setting in chosen:
+        for lora in (False, True):
+            name = setting.name + (" LoRA 64" if lora else "")
+            seconds = measure(setting, arguments.repeats, lora)
+            ratios = {
+                "kid_vs_sft": seconds["shared KID"] / seconds["plain SFT"],
+                "kid_vs_naive": seconds["shared KID"] / seconds["naive KID"],
+            }
+            found[name] = {"seconds": seconds, "ratios": ratios, "sizes": vars(setting)}
+            print(
+                f"\n{name}: student {setting.student_layers} × {setting.width}, teacher {setting.teacher_layers} × "
+                f"{setting.width}, vocabulary {setting.vocabulary}; {setting.questions} questions, prefix "
+                f"{setting.prefix}, question {setting.question}, SQL {setting.sql}"
+            )
+            for row, value in seconds.items():
+                print(f"  {row:<12}{value:8.3f} s   {value / seconds['plain SFT']:5.2f} × plain SFT")
+            print(f"  KID / plain SFT {ratios['kid_vs_sft']:.3f}   KID / naive KID {ratios['kid_vs_naive']:.3f}")
+    if arguments.json:
+        result = {"ratios": found[next(iter(found))]["ratios"], "settings": found}
+        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

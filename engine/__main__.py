@@ -1,0 +1,57 @@
+"""`python -P -m engine`: what the front end starts as a process of its own.
+
+    train --run DIR      do a run's work, from its newest checkpoint
+    plan                 a resolved profile as JSON on stdin → sizes, steps, memory as JSON on stdout
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+
+from engine.errors import KidError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -P -m engine")
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="do a run's work")
+    train.add_argument("--run", type=Path, required=True, metavar="DIR", help="the run's directory")
+    commands.add_parser("plan", help="sizes, steps and memory of a profile (JSON on stdin)")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    if arguments.command == "train":
+        return _train(arguments.run)
+    return _plan()
+
+
+def _train(folder: Path) -> int:
+    from engine import runs
+
+    try:
+        run = runs.find(folder)
+        from engine.distill.job import train
+
+        return train(run)
+    except KidError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _plan() -> int:
+    from engine.distill.plan import plan
+    from engine.run_writer import describe
+
+    try:
+        print(json.dumps(plan(json.load(sys.stdin))))
+    except KidError as error:
+        print(json.dumps({"error": describe(error)}))
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

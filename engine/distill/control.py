@@ -1,0 +1,50 @@
+"""What the user asks of a running engine: pause, stop, stop at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from types import FrameType
+
+from engine.run_writer import RunWriter
+
+_POLL_SECONDS = 0.2
+
+
+class StopRequested(Exception):
+    """The user wants the run to end here, cleanly."""
+
+
+class Control:
+    """Signals and the run's control folder. The first SIGTERM or SIGINT asks, the second ends at once."""
+
+    def __init__(self, writer: RunWriter) -> None:
+        self._writer = writer
+        self._signalled = False
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, self._on_signal)
+
+    def check(self) -> None:
+        """Waits while the run is paused. Called where the run can stop without losing work.
+
+        Raises:
+            StopRequested: by signal or by control file.
+        """
+        self._stop_if_asked()
+        if "pause" in self._writer.requested():
+            self._writer.update(state="paused")
+            while "pause" in self._writer.requested():
+                self._stop_if_asked()
+                time.sleep(_POLL_SECONDS)
+            self._writer.update(state="running")
+
+    def _stop_if_asked(self) -> None:
+        if self._signalled or "stop" in self._writer.requested():
+            self._writer.update(state="stopping")
+            raise StopRequested
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._signalled:
+            os._exit(130)
+        self._signalled = True

@@ -1,0 +1,230 @@
+"""One run from its directory to its report: load, score before, train, score after."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from engine.data import benchmarks
+from engine.data.benchmarks import DataSet
+from engine.distill.batches import Plan
+from engine.distill.control import Control, StopRequested
+from engine.distill.objective import Objective
+from engine.distill.trainer import Trainer
+from engine.errors import DataError, KidError
+from engine.evaluation import report
+from engine.evaluation.scorer import Scorer
+from engine.models.encode import Encoder, Item
+from engine.models.pair import Pair, build_pair, student_spec
+from engine.models.prefix import shareable
+from engine.models.save import save_student
+from engine.profile import Profile
+from engine.run_writer import RunWriter
+from engine.runs import Run
+
+log = logging.getLogger(__name__)
+
+
+def train(run: Run) -> int:
+    """Does a run's work, from its newest checkpoint where there is one. Returns the exit code."""
+    with RunWriter(run) as writer:
+        control = Control(writer)
+        try:
+            Job(run, writer, control).run()
+        except StopRequested:
+            writer.finish("stopped")
+            return 0
+        except KidError as error:
+            writer.finish("failed", error)
+            log.error("%s", error)
+            return error.exit_code
+        writer.finish("done")
+        return 0
+
+
+@dataclass
+class Job:
+    """A run's work, phase by phase. Each phase is skipped where a former generation did it."""
+
+    run_: Run
+    writer: RunWriter
+    control: Control
+
+    def run(self) -> None:
+        profile = self.run_.profile()
+        self.writer.update(state="running", phase="loading")
+        self.writer.event("phase", name="loading", done=0, total=0)
+        train_set, eval_set = load_data(profile, self.run_.info().get("data_dir"))
+        set_threads(profile)
+        torch.manual_seed(profile.train.seed)
+        pair = build_pair(profile)
+        encoder = Encoder(pair.tokenizer, profile.data)
+        for data in (train_set, eval_set):
+            encoder.add(data)
+        scorer = Scorer(self.run_, self.writer, self.control, encoder, eval_set, profile.eval,
+                        profile.data.max_answer_tokens)  # fmt: skip
+        items = self._items(encoder, train_set, profile)
+        trainer = self._trainer(profile, pair, encoder, items, scorer)
+        counts = count_parameters(pair)
+        self.writer.event(
+            "run_start",
+            profile=profile.name,
+            method=profile.method.name,
+            total_steps=trainer.total_steps,
+            steps_per_epoch=trainer.plan.steps_per_epoch,
+            num_examples=len(items),
+            parameters=counts,
+        )
+        self.writer.update(total_steps=trainer.total_steps)
+        self.control.check()
+        if profile.eval.before:
+            if pair.teacher is not None:
+                scorer.score(pair.teacher, "teacher")
+            scorer.score(pair.student, "student_before")
+        trainer.restore()
+        self.writer.update(phase="training")
+        trainer.train()
+        self._save(pair, profile, "last")
+        scores = scorer.score(pair.student, "student")
+        if scores.ex > trainer.progress.best_ex:
+            self._save(pair, profile, "best")
+        report.write(self.run_, profile, scorer, trainer.progress, counts, (train_set, eval_set))
+
+    def _items(self, encoder: Encoder, data: DataSet, profile: Profile) -> list[Item]:
+        """The training items; those with over-long answers are left out, which is said once."""
+        items = encoder.items(data)
+        kept = [item for item in items if len(item.answer) <= profile.data.max_answer_tokens]
+        if len(kept) < len(items):
+            self.writer.event(
+                "warning",
+                message=f"{len(items) - len(kept)} of {len(items)} training examples are left out: their SQL has more "
+                f"than data.max_answer_tokens = {profile.data.max_answer_tokens} tokens",
+            )
+        if not kept:
+            raise DataError(
+                f"no example of {data.name} has an answer of at most {profile.data.max_answer_tokens} tokens",
+                "raise data.max_answer_tokens",
+            )
+        if encoder.prompter.dropped:
+            first, what = next(iter(encoder.prompter.dropped.items()))
+            self.writer.event(
+                "warning",
+                message=f"{len(encoder.prompter.dropped)} schemas are cut to the prompt's budget; "
+                f"{Path(first).stem}: {what}",
+            )
+        return kept
+
+    def _trainer(
+        self, profile: Profile, pair: Pair, encoder: Encoder, items: list[Item], scorer: Scorer
+    ) -> Trainer:
+        if profile.train.activation_checkpointing:
+            pair.student.gradient_checkpointing_enable({"use_reentrant": False})
+            if profile.student.lora:
+                pair.student.enable_input_require_grads()
+        accelerator = make_accelerator(pair)
+        mask_id = choose_mask_token(pair.tokenizer, profile.method.mask_token)
+        objective = Objective(
+            pair.student,
+            pair.teacher,
+            profile.method,
+            mask_id=mask_id,
+            banned=[mask_id, encoder.eos_id, encoder.pad_id],
+            pad_id=encoder.pad_id,
+            seed=profile.train.seed,
+            shared_student=self._may_share(profile, pair.student, "student"),
+            shared_teacher=pair.teacher is None or self._may_share(profile, pair.teacher, "teacher"),
+            normalise=profile.train.normalise,
+            autocast=accelerator.autocast,
+        )
+        return Trainer(
+            objective,
+            items,
+            make_plan(items, profile),
+            encoder,
+            profile.train,
+            self.writer,
+            self.control,
+            warmup_steps=profile.method.warmup_steps,
+            eval_every=profile.eval.every,
+            evaluate=lambda step: scorer.score(pair.student, "student", step).ex,
+            keep_best=lambda: self._save(pair, profile, "best"),
+        )
+
+    def _may_share(self, profile: Profile, model: Any, role: str) -> bool:
+        reason = shareable(model) if profile.train.shared_prefix else None
+        if reason:
+            self.writer.event("warning", message=f"{role}: every question runs its whole prompt: {reason}")
+        return profile.train.shared_prefix and reason is None
+
+    def _save(self, pair: Pair, profile: Profile, name: str) -> None:
+        save_student(pair, self.run_.path / "student" / name, merged=profile.student.save_merged)
+
+
+def load_data(profile: Profile, data_dir: str | None) -> tuple[DataSet, DataSet]:
+    """Training and evaluation set. Raises DataError, also where either is empty."""
+    folder = Path(data_dir) if data_dir else None
+    databases = Path(profile.data.databases).expanduser() if profile.data.databases else None
+    train_set = benchmarks.load(profile.data.train, folder, databases)
+    eval_set = benchmarks.load(profile.data.eval, folder, databases)
+    return benchmarks.limited(train_set, profile.data.train_limit, profile.train.seed), eval_set
+
+
+def make_plan(items: list[Item], profile: Profile) -> Plan:
+    return Plan(
+        [str(item.database) for item in items],
+        [item.length for item in items],
+        profile.train.questions_per_database,
+        profile.train.databases_per_step,
+        profile.train.batching,
+        profile.train.seed,
+    )
+
+
+def choose_mask_token(tokenizer: Any, named: str | None) -> int:
+    """The id that stands for a masked token: the profile's, else <s>, BOS, mask, unk or pad, not EOS.
+
+    Raises:
+        KidError: the named token is not one token of the vocabulary, or there is none to choose.
+    """
+    vocabulary = tokenizer.get_vocab()
+    if named is not None:
+        if named not in vocabulary:
+            raise KidError(f"method.mask_token '{named}' is not in the tokenizer's vocabulary", "name another")
+        return vocabulary[named]
+    candidates = [vocabulary.get("<s>"), tokenizer.bos_token_id, tokenizer.mask_token_id,
+                  tokenizer.unk_token_id, tokenizer.pad_token_id]  # fmt: skip
+    for candidate in candidates:
+        if candidate is not None and candidate != tokenizer.eos_token_id:
+            return candidate
+    raise KidError("the tokenizer has no token to mask with", "name one: method.mask_token")
+
+
+def count_parameters(pair: Pair) -> dict[str, int]:
+    def count(model: Any) -> int:
+        return sum(parameter.numel() for parameter in model.parameters())
+
+    trained = sum(value.numel() for value in pair.student.parameters() if value.requires_grad)
+    return {
+        "teacher": count(pair.teacher) if pair.teacher is not None else 0,
+        "student": count(pair.student),
+        "trainable": trained,
+    }
+
+
+def make_accelerator(pair: Pair) -> Accelerator:
+    """accelerate's view of the student's device: bfloat16 autocast on a GPU, plain float32 on a CPU."""
+    device = next(pair.student.parameters()).device
+    precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "no"
+    return Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
+
+
+def set_threads(profile: Profile) -> None:
+    """As many threads as there are cores to run on, and only kernels that give the same sum every time."""
+    torch.set_num_threads(profile.train.threads or len(os.sched_getaffinity(0)))
+    torch.use_deterministic_algorithms(True, warn_only=True)

@@ -1,0 +1,81 @@
+"""What a run would take, without running it: `kid distill --dry-run`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.distill.job import load_data, make_plan
+from engine.models.encode import Encoder
+from engine.models.load import load_config, load_tokenizer
+from engine.models.memory import count_parameters
+from engine.models.pair import choose_dtype, student_spec
+from engine.models.shrink import keep_layers
+from engine.profile import Profile
+
+_MIB = 2**20
+
+
+def plan(request: dict[str, Any]) -> dict[str, Any]:
+    """Sizes, steps and an estimate of memory.
+
+    Args:
+        request: {"profile": a resolved profile, "data_dir": a folder or null}.
+
+    Returns:
+        parameters (teacher, student, trainable), memory_mb (by part, and total), steps,
+        steps_per_epoch, examples.
+    """
+    profile = Profile.model_validate(request["profile"])
+    train_set, _ = load_data(profile, request.get("data_dir"))
+    encoder = Encoder(load_tokenizer(student_spec(profile)), profile.data)
+    encoder.add(train_set)
+    items = [
+        item for item in encoder.items(train_set) if len(item.answer) <= profile.data.max_answer_tokens
+    ]
+    cut = make_plan(items, profile)
+    teacher = count_parameters(load_config(profile.teacher.model)) if profile.teacher else 0
+    student, trainable, config = _student(profile)
+    longest = max((len(encoder.prefix(item.database)) + item.length for item in items), default=0)
+    return {
+        "parameters": {"teacher": teacher, "student": student, "trainable": trainable},
+        "memory_mb": _memory(profile, teacher, student, trainable, longest, config),
+        "steps": profile.train.max_steps or max(1, round(profile.train.epochs * cut.steps_per_epoch)),
+        "steps_per_epoch": cut.steps_per_epoch,
+        "examples": len(items),
+        "longest_row": longest,
+    }
+
+
+def _student(profile: Profile) -> tuple[int, int, Any]:
+    """Parameters of the student, how many of them are trained, and its configuration."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from engine.models.pair import add_lora
+
+    config = load_config(student_spec(profile))
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+        if profile.student.keep_layers:
+            model = keep_layers(model, profile.student.keep_layers)
+        size = sum(parameter.numel() for parameter in model.parameters())
+        if profile.student.lora:
+            model = add_lora(model, profile.student)
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return size, trained, model.config
+
+
+def _memory(
+    profile: Profile, teacher: int, student: int, trainable: int, longest: int, config: Any
+) -> dict[str, int]:
+    """MiB by part. Activations are a rule of thumb: rows of the longest length, all layers kept."""
+    weights = teacher * choose_dtype(profile.teacher, trained=False).itemsize if profile.teacher else 0
+    rows = profile.train.questions_per_database
+    per_token = config.num_hidden_layers * config.hidden_size * 34 + 6 * config.vocab_size * 4
+    parts = {
+        "teacher": weights // _MIB,
+        "student": student * choose_dtype(profile.student, trained=True).itemsize // _MIB,
+        "gradients_and_optimizer": 12 * trainable // _MIB,
+        "activations": (longest + rows * profile.data.max_answer_tokens) * per_token // _MIB,
+    }
+    return {**parts, "total": sum(parts.values())}

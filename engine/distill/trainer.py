@@ -1,0 +1,246 @@
+"""The training loop: steps, events, evaluations, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+import torch
+
+from engine import settings
+from engine.distill import checkpoint
+from engine.distill.batches import Plan
+from engine.distill.checkpoint import Progress
+from engine.distill.control import Control, StopRequested
+from engine.distill.objective import Objective, StepResult
+from engine.errors import KidError
+from engine.models.encode import Encoder, Item
+from engine.run_writer import RunWriter
+
+_MAX_BAD_STEPS = 3
+
+
+class Trainer:
+    """Trains a student until `total_steps`, or until it is asked to stop.
+
+    Args:
+        objective: gives an optimizer step's gradient.
+        items: the training set.
+        plan: which items make which step; positions are into `items`.
+        evaluate: called with the step every `eval_every` steps; returns EX.
+        keep_best: called when an evaluation is the best so far.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        items: Sequence[Item],
+        plan: Plan,
+        encoder: Encoder,
+        train: settings.Train,
+        writer: RunWriter,
+        control: Control,
+        *,
+        warmup_steps: int = 0,
+        eval_every: int = 0,
+        evaluate: Callable[[int], float] = lambda step: 0.0,
+        keep_best: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.objective, self.items, self.plan, self.encoder = objective, items, plan, encoder
+        self.settings, self.writer, self.control = train, writer, control
+        self.warmup_steps, self.eval_every = warmup_steps, eval_every
+        self.evaluate, self.keep_best = evaluate, keep_best
+        self.student = objective.student
+        self.optimizer = torch.optim.AdamW(
+            checkpoint.trained_weights(self.student).values(),
+            lr=train.learning_rate,
+            weight_decay=train.weight_decay,
+        )
+        self.prefixes = {item.database: encoder.prefix(item.database) for item in items}
+        self.total_steps = train.max_steps or max(1, round(train.epochs * plan.steps_per_epoch))
+        self.progress = Progress()
+        self._epoch_steps: tuple[int, list[list[list[int]]]] = (-1, [])
+        self._checkpoints: Path = writer.run.path / "checkpoints"
+
+    def restore(self) -> None:
+        """Takes up the newest readable checkpoint, if there is one."""
+        progress, broken = checkpoint.restore(self._checkpoints, self.student, self.optimizer)
+        for path in broken:
+            self.writer.event("warning", message=f"checkpoint {path.name} cannot be read: an older one is used")
+        if progress:
+            self.progress = progress
+
+    def train(self) -> None:
+        """Raises StopRequested after a checkpoint, KidError when the run cannot go on."""
+        self.student.train()
+        while True:
+            self._evaluate_if_due()
+            if self.progress.step >= self.total_steps:
+                return
+            try:
+                self.control.check()
+            except StopRequested:
+                if self.progress.step:
+                    self._save()
+                raise
+            self._step()
+            if self.progress.step % self.settings.checkpoint_every == 0 or self.progress.step == self.total_steps:
+                self._save()
+
+    def _step(self) -> None:
+        progress, started = self.progress, time.perf_counter()
+        groups = self._next_groups()
+        result = self._accumulate(groups)
+        with self.objective.stopwatch.part("optimizer"):
+            norm = torch.nn.utils.clip_grad_norm_(
+                checkpoint.trained_weights(self.student).values(), self.settings.max_grad_norm
+            ).item()
+            rate = learning_rate(progress.step, self.total_steps, self.settings)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            good = math.isfinite(result.loss) and math.isfinite(norm)
+            if good:
+                self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+        seconds = time.perf_counter() - started
+        self._advance(len(self._steps_of(progress.epoch)))
+        progress.train_seconds += seconds
+        self._report_step(result, norm, rate, seconds)
+        if not good:
+            self._skip()
+        else:
+            progress.bad_in_a_row = 0
+
+    def _accumulate(self, groups: Sequence[Sequence[Item]]) -> StepResult:
+        """The step's gradient; with fewer rows a pass where memory does not suffice."""
+        while True:
+            try:
+                return self.objective.accumulate(
+                    groups,
+                    self.prefixes,
+                    epoch=self.progress.epoch,
+                    warming_up=self.progress.step < self.warmup_steps,
+                    max_rows=self.progress.max_rows,
+                )
+            except (RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+            self.optimizer.zero_grad(set_to_none=True)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            rows = self.progress.max_rows or max(map(len, groups))
+            if rows == 1:
+                raise KidError(
+                    "out of memory with a single question at a time",
+                    "lower data.max_prompt_tokens, use student.lora, or choose a smaller model",
+                )
+            self.progress.max_rows = rows // 2
+            self.writer.event(
+                "warning",
+                message=f"out of memory: {rows // 2} questions a pass from here on, at the same batch size "
+                "(train.questions_per_database sets it)",
+            )
+
+    def _next_groups(self) -> list[list[Item]]:
+        steps = self._steps_of(self.progress.epoch)
+        return [[self.items[index] for index in group] for group in steps[self.progress.index]]
+
+    def _steps_of(self, epoch: int) -> list[list[list[int]]]:
+        if self._epoch_steps[0] != epoch:
+            self._epoch_steps = (epoch, self.plan.steps(epoch))
+        return self._epoch_steps[1]
+
+    def _advance(self, steps_in_epoch: int) -> None:
+        self.progress.step += 1
+        self.progress.index += 1
+        if self.progress.index == steps_in_epoch:
+            self.progress.epoch, self.progress.index = self.progress.epoch + 1, 0
+
+    def _skip(self) -> None:
+        progress = self.progress
+        progress.bad_in_a_row += 1
+        if progress.bad_in_a_row == _MAX_BAD_STEPS:
+            kept = checkpoint.names(self._checkpoints)
+            raise KidError(
+                f"the loss was not finite in {_MAX_BAD_STEPS} steps in a row, the last of them step {progress.step}",
+                "lower train.learning_rate; "
+                + (f"the last good checkpoint is {kept[-1].name}" if kept else "there is no checkpoint yet"),
+            )
+        self.writer.event("warning", message=f"step {progress.step} skipped: its loss is not finite")
+
+    def _evaluate_if_due(self) -> None:
+        step, progress = self.progress.step, self.progress
+        due = self.eval_every and step and step % self.eval_every == 0 and step < self.total_steps
+        if not due or progress.evaluated_step == step:
+            return
+        ex = self.evaluate(step)
+        self.student.train()
+        progress.evaluated_step = step
+        if ex > progress.best_ex:
+            progress.best_ex, progress.best_step = ex, step
+            self.keep_best()
+
+    def _save(self) -> None:
+        path = checkpoint.save(
+            self._checkpoints, self.student, self.optimizer, self.progress, self.settings.keep_checkpoints
+        )
+        self.writer.event("checkpoint", step=self.progress.step, path=str(path.relative_to(self.writer.run.path)))
+
+    def _report_step(self, result: StepResult, norm: float, rate: float, seconds: float) -> None:
+        progress = self.progress
+        mean = progress.train_seconds / progress.step
+        eta = round(mean * (self.total_steps - progress.step), 1)
+        self.writer.event(
+            "step",
+            step=progress.step,
+            epoch=progress.epoch,
+            loss=result.loss,
+            loss_kd=result.loss_kd,
+            loss_mle=result.loss_mle,
+            lr=rate,
+            grad_norm=norm,
+            ms={**self.objective.stopwatch.read(), "total": round(seconds * 1000, 3)},
+            tokens_per_s=round(result.num_tokens / seconds, 1),
+            num_tokens=result.num_tokens,
+            memory_mb=_memory_mb(),
+            recovered_rate=result.num_recovered / result.num_rows,
+            token_efficiency=round(result.tokens_useful / result.tokens_computed, 4),
+            eta_s=eta,
+        )
+        self.writer.update(
+            state="running", step=progress.step, epoch=progress.epoch, loss=result.loss, eta_s=eta
+        )
+        if result.sample and (progress.step - 1) % self.settings.rewrite_every == 0:
+            texts = {
+                name: [self.encoder.tokenizer.decode([token]) for token in result.sample[name]]
+                for name in ("gold", "masked", "imperfect")
+            }
+            self.writer.event("rewrite", step=progress.step, example=result.sample["example"], **texts)
+
+
+def learning_rate(step: int, total: int, train: settings.Train) -> float:
+    """The rate of the step after `step` done ones: linear warm-up, then the schedule down to 0."""
+    warmup = math.ceil(train.warmup_ratio * total)
+    if step < warmup:
+        return train.learning_rate * (step + 1) / warmup
+    done = (step - warmup) / max(1, total - warmup)
+    share = {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done, "constant": 1.0}
+    return train.learning_rate * share[train.schedule]
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    words = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        text in str(error).lower() for text in words
+    )
+
+
+def _memory_mb() -> int:
+    """Peak allocated GPU memory, or this process's resident memory."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() // 2**20
+    return psutil.Process().memory_info().rss // 2**20
+

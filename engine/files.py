@@ -1,0 +1,57 @@
+"""Files that are whole or not there: written beside the target, then moved onto it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from engine.errors import KidError, OpenError
+
+
+def write_text(path: Path, text: str, *, sync: bool = False) -> None:
+    """Put `text` at `path`, atomically; `sync` also waits for the disk.
+
+    Raises:
+        KidError: the disk is full; nothing is left behind.
+        OpenError: no permission, no such folder.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
+            try:
+                write_all(handle, text.encode())
+                if sync:
+                    os.fsync(handle)
+            finally:
+                os.close(handle)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def write_json(path: Path, value: Any, *, sync: bool = False) -> None:
+    """Put `value` at `path` as indented JSON, atomically."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", sync=sync)
+
+
+def write_all(handle: int, content: bytes) -> None:
+    """Write every byte: a disk that fills up takes a part first and refuses the rest."""
+    while content:
+        content = content[os.write(handle, content) :]
+
+
+def write_error(path: Path, error: OSError) -> KidError:
+    """What to tell the user when `path` could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return KidError(f"cannot write {path}: the disk is full", "free some space, then try again or resume")
+    return OpenError(
+        f"cannot write {path}: {error.strerror or error}", "check the folder and its permissions"
+    )

@@ -1,0 +1,190 @@
+"""Models and tokenizers from a hub id, a directory, a GGUF file, a Python package or a run.
+
+A specification is one of
+    "Qwen/Qwen2.5-Coder-0.5B"         a hub id
+    "models/mine"                     a directory in the Hugging Face layout
+    "models/mine.gguf"                a GGUF file (needs the `gguf` extra)
+    "package:NAME/PATH"               a directory or GGUF file inside an installed Python package
+    "run:ID"                          the last student of a run, "run:ID/best" the best one
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from engine import runs
+from engine.errors import ModelError
+from engine.models.memory import require_memory
+
+transformers_logging.disable_progress_bar()
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model lies, in the words of `from_pretrained`."""
+
+    spec: str
+    location: str
+    gguf_file: str | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"pretrained_model_name_or_path": self.location}
+        if self.gguf_file:
+            arguments["gguf_file"] = self.gguf_file
+        return arguments
+
+
+def locate(spec: str) -> Source:
+    """Turns a specification into a source, without reading the model.
+
+    Raises:
+        ModelError: a file, package or run that does not exist, a GGUF without its reader.
+    """
+    if spec.startswith("run:"):
+        return Source(spec, str(run_student(spec)))  # holds config and tokenizer also where it is an adapter
+    path = _in_package(spec) if spec.startswith("package:") else Path(spec).expanduser()
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"model {spec}: no file {path}", "check the path")
+        if importlib.util.find_spec("gguf") is None:
+            raise ModelError(
+                f"model {spec} is a GGUF file and the package `gguf` is not installed",
+                "pip install 'kid-sql[gguf]'",
+            )
+        return Source(spec, str(path.parent), path.name)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"model {spec}: {path} holds no config.json", "name the folder of a saved model")
+        return Source(spec, str(path))
+    if spec.startswith("package:") or spec.count("/") != 1 or spec.startswith((".", "/", "~")):
+        raise ModelError(f"model {spec}: nothing at {path}", "name a hub id, a directory or a .gguf file")
+    return Source(spec, spec)
+
+
+def _in_package(spec: str) -> Path:
+    name, _, inside = spec.removeprefix("package:").partition("/")
+    found = importlib.util.find_spec(name) if name.isidentifier() else None
+    if found is None or not found.submodule_search_locations:
+        raise ModelError(
+            f"model {spec}: the Python package '{name}' is not installed",
+            f"pip install {name.replace('_', '-')}",
+        )
+    return Path(next(iter(found.submodule_search_locations))) / inside
+
+
+def run_student(spec: str) -> Path:
+    """The folder of the student that "run:ID" or "run:ID/best" names."""
+    name, _, which = spec.removeprefix("run:").partition("/")
+    run = runs.find(name)
+    folder = run.path / "student" / (which or "last")
+    if not folder.is_dir():
+        raise ModelError(
+            f"run {run.id} has no {which or 'last'} student yet", f"finish it: kid distill --resume {run.id}"
+        )
+    return folder
+
+
+def load_tokenizer(spec: str) -> Any:
+    source = locate(spec)
+    with _explained(source):
+        return AutoTokenizer.from_pretrained(**source.arguments)
+
+
+def load_config(spec: str) -> Any:
+    source = locate(spec)
+    with _explained(source):
+        return AutoConfig.from_pretrained(**source.arguments)
+
+
+def load_model(
+    spec: str,
+    *,
+    adapter: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    random_init: bool = False,
+) -> PreTrainedModel:
+    """A causal language model on the CPU, in evaluation mode, with `adapter` merged into it.
+
+    Args:
+        spec: see the top of this module.
+        adapter: the folder of a peft adapter, or "run:ID" of a LoRA run.
+        dtype: of the weights.
+        random_init: take only the architecture from `spec`; the weights are drawn from torch's generator.
+
+    Raises:
+        ModelError: with the cause and the mend.
+    """
+    if spec.startswith("run:") and (run_student(spec) / "adapter_config.json").is_file():
+        model = _run_base(spec, dtype)
+        adapter_folders = [run_student(spec)]
+    else:
+        source = locate(spec)
+        with _explained(source):
+            config = AutoConfig.from_pretrained(**source.arguments)
+            require_memory(config, dtype, spec)
+            if random_init:
+                model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+            else:
+                model = AutoModelForCausalLM.from_pretrained(**source.arguments, dtype=dtype)
+        adapter_folders = []
+    if adapter:
+        adapter_folders.append(
+            run_student(adapter) if adapter.startswith("run:") else Path(adapter).expanduser()
+        )
+    for folder in adapter_folders:
+        model = merge_adapter(model, folder)
+    return model.eval()
+
+
+def _run_base(spec: str, dtype: torch.dtype) -> PreTrainedModel:
+    """The model under the adapter of a LoRA run, made again as the run made it."""
+    from engine.models.pair import build_student_base
+
+    return build_student_base(runs.find(spec.removeprefix("run:").partition("/")[0]).profile(), dtype)
+
+
+def merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """Adds the LoRA weights in `folder` to the model's own."""
+    from peft import PeftModel
+
+    if not (folder / "adapter_config.json").is_file():
+        raise ModelError(f"adapter {folder}: no adapter_config.json there", "name the folder of a peft adapter")
+    try:
+        return PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    except (ValueError, RuntimeError, OSError, KeyError) as error:
+        raise ModelError(
+            f"adapter {folder} does not fit the model: {_first_line(error)}", "name the model that it was made for"
+        ) from error
+
+
+@contextmanager
+def _explained(source: Source) -> Iterator[None]:
+    """Turns the libraries' errors while a model is opened into one line."""
+    try:
+        yield
+    except MemoryError as error:
+        raise ModelError(f"model {source.spec}: not enough memory", "choose a smaller model or dtype") from error
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
+        if not Path(source.location).exists():
+            raise ModelError(
+                f"model {source.spec}: not on this machine, and the hub did not give it: {_first_line(error)}",
+                "check the name and the network, or name a local directory",
+            ) from error
+        raise ModelError(f"model {source.spec} cannot be read: {_first_line(error)}", "is it whole?") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,150 @@
+"""One prompt prefix, computed once, and every pass that continues from it.
+
+94 % of a text-to-SQL prompt is the schema, the same for every question on a database. A
+`Prefix` holds one model's view of it; each pass (mask, teacher, student, generation) reads only
+its own short rows. Gradients flow back into the prefix through its keys and values. Two forms
+give the same numbers:
+
+    SharedPrefix   runs the prefix once into a cache; rows continue from the expanded cache
+    NaivePrefix    runs prefix + row for every row: the reference, and the fallback
+
+Rows are padded on the right. Under a causal mask no real token sees a pad, so no mask is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+# Model types whose attention is full and whose positions count on from a cache, each compared
+# with the naive step in tests/engine/test_prefix.py. Others run naively, and say so.
+EXACT_TYPES = ("llama", "qwen2", "qwen3", "codegen", "mistral", "gemma")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What one pass reads behind a prefix.
+
+    ids: [B, S] token ids, padded on the right.
+    rows, columns: [N] each; the N places whose next-token logits are wanted.
+    """
+
+    ids: Tensor
+    rows: Tensor
+    columns: Tensor
+
+    def with_ids(self, ids: Tensor) -> Rows:
+        return Rows(ids, self.rows, self.columns)
+
+    def at(self, chosen: Tensor) -> Rows:
+        """The same rows, read at fewer places. `chosen`: [N] booleans."""
+        return Rows(self.ids, self.rows[chosen], self.columns[chosen])
+
+
+class Prefix(Protocol):
+    def logits(self, rows: Rows) -> Tensor:
+        """[N, V] next-token logits at the wanted places."""
+
+    def backward(self) -> None:
+        """Sends what the rows' backward passes left at the prefix on into the model's parameters."""
+
+
+def shareable(model: Any) -> str | None:
+    """None where sharing is exact for this model as it is set, else the reason why it is not."""
+    config = model.config
+    if config.model_type not in EXACT_TYPES:
+        return f"sharing is not proven exact for '{config.model_type}' models"
+    layer_types = getattr(config, "layer_types", None) or []
+    windowed = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
+    if windowed or any(kind != "full_attention" for kind in layer_types):
+        return "the model has sliding-window attention"
+    if getattr(model, "is_activation_checkpointing", False):
+        return "activation checkpointing drops the cache"
+    return None
+
+
+def open_prefix(model: Any, ids: Tensor, *, shared: bool) -> Prefix:
+    """A prefix in the form that `shared` asks for. `ids`: [P]. Honours torch's gradient mode."""
+    return SharedPrefix(model, ids) if shared else NaivePrefix(model, ids)
+
+
+class SharedPrefix:
+    """Keys and values of a prefix, made once.
+
+    With gradients, the rows continue from detached copies, so that any number of them can run
+    and be freed one after the other; `backward` then sends their summed gradient through the
+    prefix, once.
+    """
+
+    def __init__(self, model: Any, ids: Tensor) -> None:
+        self.model = model
+        cache = DynamicCache(config=model.config)
+        with _read_at(model, ids.new_empty(0), ids.new_empty(0)):
+            model(input_ids=ids[None], past_key_values=cache, use_cache=True)
+        self._made = [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
+        self._held = [
+            tensor.detach().requires_grad_() if tensor.requires_grad else tensor for tensor in self._made
+        ]
+
+    def cache(self, size: int) -> DynamicCache:
+        """The prefix's cache as `size` rows see it. Views: `update` would copy them here already."""
+        cache = DynamicCache(config=self.model.config)
+        held = zip(self._held[::2], self._held[1::2], strict=True)
+        for layer, (keys, values) in zip(cache.layers, held, strict=True):
+            layer.lazy_initialization(keys, values)
+            layer.keys, layer.values = (held.expand(size, -1, -1, -1) for held in (keys, values))
+        return cache
+
+    def logits(self, rows: Rows) -> Tensor:
+        with _read_at(self.model, rows.rows, rows.columns):
+            output = self.model(
+                input_ids=rows.ids, past_key_values=self.cache(rows.ids.shape[0]), use_cache=True
+            )
+        return output.logits[0]
+
+    def backward(self) -> None:
+        reached = [
+            (made, held.grad) for made, held in zip(self._made, self._held, strict=True) if held.grad is not None
+        ]
+        if reached:
+            torch.autograd.backward(*zip(*reached, strict=True))
+        self._made = self._held = []
+
+
+class NaivePrefix:
+    """The prefix in front of every row, as every other trainer does it."""
+
+    def __init__(self, model: Any, ids: Tensor) -> None:
+        self.model = model
+        self.ids = ids
+
+    def logits(self, rows: Rows) -> Tensor:
+        whole = torch.cat([self.ids.expand(rows.ids.shape[0], -1), rows.ids], dim=1)
+        with _read_at(self.model, rows.rows, rows.columns + self.ids.shape[0]):
+            return self.model(input_ids=whole, use_cache=False).logits[0]
+
+    def backward(self) -> None:
+        """Nothing is held back: the rows' own backward passes went all the way."""
+
+
+@contextmanager
+def _read_at(model: Any, rows: Tensor, columns: Tensor) -> Iterator[None]:
+    """Lets the model's head see only the hidden states at (rows, columns), as [1, N, D].
+
+    What the model does to logits after its head (scaling, soft caps) still happens.
+    """
+
+    def gather(_: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (inputs[0][rows, columns][None], *inputs[1:])
+
+    hook = model.get_output_embeddings().register_forward_pre_hook(gather)
+    try:
+        yield
+    finally:
+        hook.remove()

@@ -1,0 +1,47 @@
+"""A trained student as a folder that transformers and peft load."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from engine.files import write_error
+from engine.models.pair import Pair
+
+
+def save_student(pair: Pair, folder: Path, *, merged: bool = False) -> None:
+    """Writes model (or adapter), configuration and tokenizer; replaces `folder` as a whole.
+
+    Args:
+        merged: with LoRA, also write the model with the adapter added in, to `folder`-merged.
+
+    Raises:
+        KidError: disk full, no permission.
+    """
+    _write(pair.student, pair.tokenizer, folder)
+    if merged and hasattr(pair.student, "merge_and_unload"):
+        _write(copy.deepcopy(pair.student).merge_and_unload(), pair.tokenizer, folder.with_name(f"{folder.name}-merged"))
+
+
+def _write(model: object, tokenizer: object, folder: Path) -> None:
+    temporary, old = (folder.with_name(f".{folder.name}-{word}") for word in ("new", "old"))
+    try:
+        for leftover in (temporary, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        model.save_pretrained(temporary)  # type: ignore[attr-defined]
+        tokenizer.save_pretrained(temporary)  # type: ignore[attr-defined]
+        if hasattr(model, "peft_config"):  # run:ID reads the shape from here, also without the base model
+            model.config.save_pretrained(temporary)  # type: ignore[attr-defined]
+        if folder.exists():
+            os.rename(folder, old)
+        os.rename(temporary, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        cause = error if isinstance(error, OSError) else OSError(5, str(error))
+        raise write_error(folder, cause) from error

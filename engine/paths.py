@@ -1,0 +1,57 @@
+"""Where things lie: shipped files, the user's folders, runs, data sets.
+
+`KID_HOME` moves everything that kid writes under one folder; without it the
+platform's own state, config, data and cache folders are used.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+_ENGINE = Path(__file__).resolve().parent
+
+
+def shipped_profiles() -> Path:
+    """The folder of the profiles that ship with kid, in a wheel and in a checkout.
+
+    A wheel carries them inside the package (hatchling's force-include); an
+    editable install does not see that, and uses the folder beside the package.
+    """
+    in_wheel = _ENGINE / "_profiles"
+    return in_wheel if in_wheel.is_dir() else _ENGINE.parent / "profiles"
+
+
+def demo_source() -> Path:
+    """The folder of the embedded demo: seed data, tokenizer, teacher."""
+    return _ENGINE / "data" / "demo"
+
+
+def _home(kind: str) -> Path:
+    if home := os.environ.get("KID_HOME"):
+        return Path(home).expanduser().absolute()
+    return Path(getattr(platformdirs, f"user_{kind}_path")("kid", appauthor=False))
+
+
+def runs_dir() -> Path:
+    """`$KID_HOME/runs`, else `runs` in the user's state folder."""
+    return _home("state") / "runs"
+
+
+def user_profiles() -> Path:
+    return _home("config") / "profiles"
+
+
+def cache_dir() -> Path:
+    return _home("cache") / "cache"
+
+
+def data_dirs(given: str | Path | None = None) -> list[Path]:
+    """The folders in which data sets are looked for, first to last.
+
+    `--data-dir` (given), then `KID_DATA_DIR`, then the user's data folder.
+    """
+    candidates = [given, os.environ.get("KID_DATA_DIR"), _home("data") / "data"]
+    return [Path(folder).expanduser().absolute() for folder in candidates if folder]

@@ -1,0 +1,355 @@
+"""Profiles: a teacher, a student and every setting of a run, from TOML files.
+
+A file may extend another one (`extends = "base"`); `--set a.b=value` comes on top.
+What is wrong is said with the file, the key and how to mend it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+import tomli
+import tomlkit
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from engine import paths
+from engine.errors import ProfileError, UsageError, nearest
+from engine.settings import Data, Eval, Method, Recorded, Student, Table, Teacher, Train, mistake
+
+_OVERRIDE = "--set"
+
+
+class Profile(Table):
+    """A resolved profile: what a run is made from."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)
+    """Name of the profile; runs are named after it. Left out: the file's name."""
+    description: str = ""
+    """One line for lists."""
+    teacher: Teacher | None = None
+    """The model that teaches; not needed by sft."""
+    student: Student
+    """The model that learns."""
+    method: Method = Method()
+    """How it learns."""
+    data: Data = Data()
+    """What it learns from."""
+    train: Train = Train()
+    """How long, how fast, in which batches."""
+    eval: Eval = Eval()
+    """When and on what it is scored."""
+    recorded: list[Recorded] = Field(default_factory=list)
+    """Earlier results that the report shows beside its own, named as such."""
+
+    @model_validator(mode="after")
+    def _teacher_where_needed(self) -> Profile:
+        if self.teacher is None and self.method.name != "sft":
+            raise mistake(
+                f'method.name = "{self.method.name}" needs a teacher',
+                'add [teacher] with a model, or set method.name = "sft"',
+            )
+        if self.teacher is None and self.student.model is None:
+            raise mistake(
+                "the student is made from the teacher's layers, but there is no [teacher]",
+                "add [teacher] with a model, or set student.model",
+            )
+        return self
+
+    def toml(self) -> str:
+        """The whole profile as TOML, defaults included."""
+        return tomlkit.dumps(self.model_dump(exclude_none=True))
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileFile:
+    name: str
+    path: Path
+    origin: str  # "project", "user" or "shipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a profile's values; `key` is dotted, "" for the whole."""
+
+    key: str
+    message: str
+    mend: str
+
+
+def load(ref: str | Path, overrides: Sequence[str] = ()) -> Profile:
+    """The profile of that name or path, with `a.b=value` overrides applied.
+
+    Raises:
+        ProfileError: not found, not TOML, an unknown key, an impossible value.
+        UsageError: an override that is not key=value.
+    """
+    return from_file(find(ref), overrides)
+
+
+def from_file(path: Path, overrides: Sequence[str] = (), text: str | None = None) -> Profile:
+    """As `load`, from this file; `text` stands in for what the file says."""
+    values, origins = _read_chain(path, (), text)
+    for override in overrides:
+        _apply(override, values, origins)
+    found = problems(values)
+    if not found:
+        return Profile.model_validate(values)
+    lines = [f"{_origin(problem.key, origins, path)}: {problem.message}" for problem in found]
+    raise ProfileError("\n  ".join(lines), found[0].mend)
+
+
+def problems(values: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with these merged values, in the order of the keys; empty when all is well."""
+    try:
+        Profile.model_validate(dict(values))
+    except ValidationError as error:
+        found = {problem.key: problem for problem in map(_problem, error.errors())}
+        return list(found.values())
+    return []
+
+
+def available() -> list[ProfileFile]:
+    """Every profile that can be named, in search order; of two with one name, the first."""
+    found: dict[str, ProfileFile] = {}
+    for file in _search("*"):
+        found.setdefault(file.name, file)
+    return list(found.values())
+
+
+def find(ref: str | Path, skip: Sequence[Path] = ()) -> Path:
+    """The file of a profile: a path, else a name in ./profiles, the user's folder, the shipped ones.
+
+    Raises:
+        ProfileError: there is no such profile; the nearest one is named.
+    """
+    text = os.fspath(ref)
+    if text.endswith(".toml") or os.sep in text:
+        path = Path(text).expanduser()
+        if path.is_file():
+            return path
+        raise ProfileError(f"there is no profile file {path}", "kid profiles list shows what there is")
+    for file in _search("*"):
+        if file.name == text and file.path.resolve() not in skip:
+            return file.path
+    names = [file.name for file in available()]
+    raise ProfileError(f"there is no profile '{text}'", nearest(text, names))
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a profile file, for editors."""
+    schema = Profile.model_json_schema()
+    schema["properties"] = {
+        "extends": {
+            "type": "string",
+            "description": "The profile that this one builds on: a name or a path.",
+        },
+        **schema["properties"],
+    }
+    schema["required"] = []
+    return schema
+
+
+@cache
+def keys() -> dict[str, FieldInfo]:
+    """Every key of a profile, dotted, with its type, limits and help text."""
+    return dict(_keys(Profile, ""))
+
+
+def _keys(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        yield prefix + name, field
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, Table):
+                yield from _keys(kind, f"{prefix}{name}.")
+
+
+def _search(pattern: str) -> Iterator[ProfileFile]:
+    shipped = paths.shipped_profiles()
+    folders = [("project", Path("profiles")), ("user", paths.user_profiles()), ("shipped", shipped)]
+    for origin, folder in folders:
+        if origin == "project" and folder.resolve() == shipped.resolve():
+            continue
+        for path in sorted(folder.glob(f"{pattern}.toml")):
+            yield ProfileFile(path.stem, path, origin)
+
+
+def _read_chain(
+    path: Path, below: tuple[Path, ...], text: str | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values of a file on top of what it extends, and the file that each dotted key comes from."""
+    here = path.resolve()
+    if here in below:
+        names = " → ".join(file.stem for file in (*below[below.index(here) :], here))
+        raise ProfileError(f"{path}: profiles extend each other in a circle: {names}", "remove one 'extends'")
+    own = _read(path, text)
+    base = own.pop("extends", None)
+    _check_keys(own, str(path))
+    own.setdefault("name", path.stem)
+    own.setdefault("description", "")
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    if base is not None:
+        values, origins = _read_chain(_base(base, path, (*below, here)), (*below, here))
+    _merge(values, own)
+    origins.update((key, str(path)) for key, _ in _leaves(own))
+    return values, origins
+
+
+def _base(base: object, path: Path, chain: tuple[Path, ...]) -> Path:
+    if not isinstance(base, str) or not base:
+        raise ProfileError(f"{path}: extends must be the name or path of a profile, in quotes")
+    if base.endswith(".toml") or os.sep in base:
+        return find(path.parent / Path(base).expanduser())
+    try:
+        # A project's own `demo` may extend the shipped `demo`.
+        return find(base, skip=chain)
+    except ProfileError as error:
+        in_chain = [file for file in chain if file.stem == base]
+        if in_chain:
+            return in_chain[0]
+        raise ProfileError(f'{path}: extends = "{base}": {error.message}', error.mend) from None
+
+
+def _read(path: Path, text: str | None) -> dict[str, Any]:
+    try:
+        return tomli.loads(path.read_text("utf-8") if text is None else text)
+    except tomli.TOMLDecodeError as error:
+        raise ProfileError(f"{path}: not valid TOML: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProfileError(f"{path}: cannot be read: {error}") from None
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _merge(base: dict[str, Any], top: Mapping[str, Any]) -> None:
+    for key, value in top.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def _check_keys(values: Mapping[str, Any], source: str) -> None:
+    for key, _ in _leaves(values):
+        if key not in keys():
+            raise ProfileError(f"{source}: unknown key '{key}'", _nearest_key(key))
+
+
+def _nearest_key(key: str) -> str:
+    """The nearest known key: the same word in another table, else a similar one in its own."""
+    *parents, last = key.split(".")
+    same = [known for known in keys() if known.split(".")[-1] == last]
+    if same:
+        return f"did you mean '{same[0]}'?"
+    while parents and ".".join(parents) not in keys():
+        last = parents.pop()
+    table = "".join(f"{parent}." for parent in parents)
+    siblings = [known for known in keys() if known.startswith(table) and "." not in known[len(table) :]]
+    return nearest(table + last, siblings) if siblings else f"{table[:-1]} is not a table"
+
+
+def parse_override(override: str) -> tuple[str, Any]:
+    """The dotted key and the value of `a.b=value`.
+
+    Raises:
+        UsageError: it is not key=value.
+        ProfileError: there is no such key.
+    """
+    key, equals, text = override.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise UsageError(
+            f"{_OVERRIDE} {override}: not key=value", f"for example {_OVERRIDE} train.max_steps=100"
+        )
+    if key not in keys():
+        raise ProfileError(f"{_OVERRIDE}: unknown key '{key}'", _nearest_key(key))
+    return key, _toml_value(text.strip())
+
+
+def _apply(override: str, values: dict[str, Any], origins: dict[str, str]) -> None:
+    key, value = parse_override(override)
+    layer = value
+    for name in reversed(key.split(".")):
+        layer = {name: layer}
+    _check_keys(layer, _OVERRIDE)
+    _merge(values, layer)
+    origins.update((leaf, _OVERRIDE) for leaf, _ in _leaves(layer))
+
+
+def _toml_value(text: str) -> Any:
+    """A TOML value; what is not one, such as a bare word or a path, is taken as text."""
+    try:
+        parsed = tomli.loads(f"value = {text}")
+    except tomli.TOMLDecodeError:
+        return text
+    return parsed["value"] if parsed.keys() == {"value"} else text
+
+
+def _origin(key: str, origins: Mapping[str, str], path: Path) -> str:
+    inside = [source for known, source in origins.items() if known == key or known.startswith(f"{key}.")]
+    return inside[0] if inside and key else str(path)
+
+
+_WORDS = {
+    "missing": "is missing",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text, in quotes",
+    "string_too_short": "must not be empty",
+    "list_type": "must be a list",
+    "model_type": "must be a table",
+    "model_attributes_type": "must be a table",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "string_pattern_mismatch": "does not fit the pattern {pattern}",
+    "literal_error": "must be one of {expected}",
+}
+
+
+def _problem(error: Mapping[str, Any]) -> Problem:
+    """pydantic's finding in our words, with the key's help text as the mend."""
+    key = _known_key(error["loc"])
+    context = error.get("ctx", {})
+    if error["type"] == "kid":
+        message = context["message"]
+        names_key = key and key not in message and key in keys() and not _is_table(key)
+        return Problem(key, f"{key} {message}" if names_key else message, context["mend"])
+    words = _WORDS.get(error["type"], "{reason}").format(**context, reason=error["msg"])
+    shown = "" if error["type"] == "missing" else f" = {json.dumps(error['input'], default=str)}"
+    if error["type"] == "literal_error" and isinstance(error["input"], str):
+        expected = [word.strip("' ") for word in context["expected"].replace(" or ", ", ").split(",")]
+        hint = nearest(error["input"], expected)
+        if hint.startswith("did"):
+            return Problem(key, f"{key}{shown} {words}", hint)
+    help_text = keys()[key].description if key in keys() else ""
+    return Problem(key, f"{key}{shown} {words}", f"{key}: {help_text}" if help_text else "")
+
+
+def _known_key(location: Iterable[object]) -> str:
+    """The longest part of pydantic's location that is a key: it adds list indices and union tags."""
+    parts = [str(part) for part in location]
+    while parts and ".".join(parts) not in keys():
+        parts.pop()
+    return ".".join(parts)
+
+
+def _is_table(key: str) -> bool:
+    return any(known.startswith(f"{key}.") for known in keys())

@@ -1,0 +1,146 @@
+"""The child process of the executor: the only place where SQL meets SQLite.
+
+`worker.py` runs this file by its path, `python -I -S child.py PARENT_PID MEMORY_MB`: it
+imports the standard library alone and starts in some 30 ms. Frames on stdin and stdout
+are a length and a marshalled value: in a task (path, sql, seconds, max_rows), out lists
+of rows, then one closing tuple (columns, truncated, seconds, message or None).
+
+The fence (evaluation.md, section 2): read-only URI, authorizer, limits, deadline, and the
+memory limit of this process. The first keyword is checked before a task comes here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import resource
+import signal
+import sqlite3
+import struct
+import sys
+import threading
+import time
+from typing import Any, BinaryIO
+
+LENGTH = struct.Struct("<Q")
+CHUNK = 64  # rows per frame: with MAX_CELL the most that is held at once
+MAX_CELL = 8_000_000  # bytes in one text or blob, and characters in one query
+MAX_RESULT = 64 * 2**20  # bytes of rows, marshalled; then the result is cut
+KEPT_OPEN = 8  # connections
+OPERATIONS_PER_CHECK = 10_000  # of SQLite's machine, well under a millisecond
+
+ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE, sqlite3.SQLITE_FUNCTION}
+FORBIDDEN_FUNCTIONS = {"load_extension", "fts3_tokenizer"}
+
+_connections: dict[tuple[object, ...], sqlite3.Connection] = {}
+
+
+def serve(tasks: BinaryIO, answers: BinaryIO) -> None:
+    """Answers tasks until the input ends."""
+    _send(answers, "ready")
+    while header := tasks.read(LENGTH.size):
+        path, sql, seconds, max_rows = marshal.loads(tasks.read(*LENGTH.unpack(header)))
+        started = time.perf_counter()
+        columns: list[str] = []
+        truncated, message = False, None
+        try:
+            connection = _open(path, seconds)
+            started = time.perf_counter()
+            cursor = connection.execute(sql)
+            columns = [column[0] for column in cursor.description or ()]
+            truncated = _send_rows(answers, cursor, max_rows)
+            cursor.close()
+        except MemoryError:
+            message = "out of memory"
+        except OSError as error:
+            message = f"unable to open database file: {error.strerror}"
+        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+            message = str(error)
+        _send(answers, (columns, truncated, time.perf_counter() - started, message))
+
+
+def _open(path: str, seconds: float) -> sqlite3.Connection:
+    """A guarded connection, kept as long as the file stays the same, with a fresh deadline."""
+    file = os.stat(path)  # a missing file raises here, so that nothing can create it
+    key = (path, file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns)
+    connection = _connections.pop(key, None) or _connect(path)
+    _connections[key] = connection
+    if len(_connections) > KEPT_OPEN:
+        _connections.pop(next(iter(_connections))).close()
+    deadline = time.monotonic() + seconds
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, OPERATIONS_PER_CHECK)
+    return connection
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    # Even to read a WAL database SQLite makes a -shm file, unless told not to. Without a
+    # log beside it such a database is complete, and reads as one that nobody changes.
+    with open(path, "rb") as file:
+        wal = file.read(20)[18:] == b"\2\2"
+    logged = os.path.exists(path + "-wal") and os.path.getsize(path + "-wal")
+    mode = "" if not wal else "&readonly_shm=1" if logged else "&immutable=1"
+    connection = sqlite3.connect(f"file:{quoted}?mode=ro{mode}", uri=True, isolation_level=None)
+    connection.text_factory = lambda text: text.decode(errors="ignore")
+    for pragma in ("query_only=ON", "trusted_schema=OFF", "temp_store=MEMORY"):  # no spill files
+        connection.execute(f"PRAGMA {pragma}")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_CELL)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, MAX_CELL)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    connection.set_authorizer(_authorize)
+    return connection
+
+
+def _authorize(action: int, _first: str | None, second: str | None, *_where: str | None) -> int:
+    allowed = action in ALLOWED and not (
+        action == sqlite3.SQLITE_FUNCTION and str(second).lower() in FORBIDDEN_FUNCTIONS
+    )
+    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+
+def _send_rows(answers: BinaryIO, cursor: sqlite3.Cursor, max_rows: int) -> bool:
+    """Sends the rows as they come; True where the result goes on past `max_rows` or MAX_RESULT."""
+    size = 0
+    while rows := cursor.fetchmany(min(CHUNK, max_rows + 1)):
+        if size > MAX_RESULT:
+            return True
+        size += _send(answers, rows[:max_rows])
+        if len(rows) > max_rows:
+            return True
+        max_rows -= len(rows)
+    return False
+
+
+def _send(answers: BinaryIO, value: Any) -> int:
+    data = marshal.dumps(value)
+    answers.write(LENGTH.pack(len(data)) + data)
+    if not isinstance(value, list):
+        answers.flush()
+    return len(data)
+
+
+def _limit(kind: int, most: int) -> None:
+    with contextlib.suppress(ValueError, OSError):  # a platform that knows no such limit
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process, even amid a query, soon after its parent has gone."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def main(parent: int, memory_mb: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    _limit(resource.RLIMIT_AS, memory_mb * 2**20)
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_CORE, 0)
+    serve(sys.stdin.buffer, sys.stdout.buffer)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

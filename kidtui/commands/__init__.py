@@ -1,0 +1,1 @@
+"""The commands of `kid`, one group a file. Their heavy imports are inside the functions."""

@@ -1,0 +1,116 @@
+"""`kid distill`: train a student, in the foreground or detached."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kidtui.commands.options import DataDir, Json, Set
+
+if TYPE_CHECKING:
+    from engine.profile import Profile
+    from engine.runs import Run
+
+_BEGIN_SECONDS = 30.0
+
+
+def distill(
+    profile: Annotated[
+        str | None, typer.Option("--profile", "-p", metavar="NAME", help="Name or path. Default: demo.")
+    ] = None,
+    overrides: Set = None,
+    data_dir: DataDir = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was stopped or lost.")
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Start the run, print its id, do not wait.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved profile, sizes, memory and steps only.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a student. Without a profile: the embedded demo.
+
+    Progress is on stderr, the final report on stdout (with --json: the events as they come).
+    The first Ctrl-C stops cleanly with a checkpoint, the second at once.
+    """
+    from engine import profile as profiles
+    from engine.errors import UsageError
+
+    if resume is not None:
+        given = {"--profile": profile, "--set": overrides, "--data-dir": data_dir}
+        for name in (name for name, value in given.items() if value):
+            raise UsageError(
+                f"{name} cannot be changed when a run is resumed", "leave it out, or start a new run"
+            )
+        run = _resumable(resume)
+        chosen = run.profile()
+        recorded = run.info().get("data_dir")
+        data_dir = Path(recorded) if recorded else None
+    else:
+        run = None
+        chosen = profiles.load(profile or "demo", overrides or ())
+    if dry_run:
+        _dry_run(chosen, data_dir, as_json)
+        return
+    raise typer.Exit(_run(run, chosen, data_dir, detach, as_json))
+
+
+def _run(run: Run | None, chosen: Profile, data_dir: Path | None, detach: bool, as_json: bool) -> int:
+    from engine import runs
+    from kidtui import console, follow, launch
+
+    if run is None:
+        run = runs.create(chosen, sys.argv, data_dir=data_dir)
+    engine = launch.start(run)
+    if not detach:
+        return follow.follow(engine, as_json=as_json)
+    follow.wait_until_begun(engine, _BEGIN_SECONDS)
+    if as_json:
+        console.data_json({"id": run.id, "path": str(run.path), "pid": engine.process.pid})
+    else:
+        console.data(run.id)
+    console.note(f"kid runs logs -f {run.id} follows it; kid runs stop {run.id} ends it")
+    return 0
+
+
+def _resumable(ref: str) -> Run:
+    from engine import runs
+    from engine.errors import UsageError
+
+    run = runs.find(ref)
+    if run.status()["state"] == "done":
+        raise UsageError(f"run {run.id} is done: there is nothing to resume", f"kid runs show {run.id}")
+    return run
+
+
+def _dry_run(chosen: Profile, data_dir: Path | None, as_json: bool) -> None:
+    from kidtui import console, launch
+
+    plan = launch.plan(chosen, data_dir)
+    if as_json:
+        console.data_json({"profile": chosen.model_dump(mode="json"), "plan": plan})
+        return
+    for line in _plan_lines(plan):
+        console.data(f"# {line}")
+    console.data("")
+    console.data(chosen.toml().rstrip())
+
+
+def _plan_lines(plan: dict[str, Any]) -> list[str]:
+    """The plan in words; they are comments, so that the whole output is TOML."""
+    from kidtui.narrate import count
+
+    parameters = ", ".join(f"{role} {count(value)}" for role, value in plan["parameters"].items())
+    memory = ", ".join(f"{part} {count(value)} MB" for part, value in plan["memory_mb"].items())
+    return [
+        f"parameters: {parameters}",
+        f"memory, estimated: {memory}",
+        f"steps: {count(plan['steps'])} ({count(plan['steps_per_epoch'])} an epoch,"
+        f" {count(plan['examples'])} examples)",
+    ]

@@ -1,0 +1,42 @@
+"""Where words go: stdout is data, stderr is narration."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from engine.errors import KidError
+
+
+def data(text: str) -> None:
+    """Text that the user asked for, on stdout."""
+    print(text, flush=True)
+
+
+def data_json(value: Any, *, lines: bool = False) -> None:
+    """A value as JSON on stdout: indented, or on one line as part of a stream."""
+    data(json.dumps(value, ensure_ascii=False, indent=None if lines else 2, default=str))
+
+
+def note(text: str) -> None:
+    """Narration, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def error(failure: KidError | dict[str, Any]) -> None:
+    """A failure (ours, or a run_end event's) on stderr: what, then how to mend it."""
+    if isinstance(failure, KidError):
+        failure = {"message": failure.message, "mend": failure.mend}
+    note(f"error: {failure['message']}")
+    if failure.get("mend"):
+        note(f"  {failure['mend']}")
+
+
+def table(rows: Iterable[Sequence[object]], headers: Sequence[str]) -> None:
+    """Rows in columns on stdout; only the last column may be as wide as it likes."""
+    cells = [list(headers), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        data("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

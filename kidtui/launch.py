@@ -1,0 +1,143 @@
+"""Start, stop and ask engine processes. They are their own sessions: closing a screen leaves them alive."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from engine import files, runs
+from engine.errors import KidError, RunError
+from engine.profile import Profile
+from engine.runs import Run
+
+# -P: a folder named `engine` where the user stands must not be taken for ours.
+ENGINE_COMMAND = (sys.executable, "-P", "-m", "engine")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine that was started here, and where its words begin in the run's files."""
+
+    run: Run
+    process: subprocess.Popen[bytes]
+    generation: int
+    err_log_start: int
+
+    def last_words(self, num_lines: int = 15) -> str:
+        """The end of what it wrote to err.log."""
+        with (self.run.path / "err.log").open("rb") as log:
+            log.seek(self.err_log_start)
+            lines = log.read().decode(errors="replace").rstrip().splitlines()
+        return "\n".join(lines[-num_lines:])
+
+
+def start(run: Run) -> Engine:
+    """Start the engine on a run, new or interrupted, detached from this terminal.
+
+    Raises:
+        RunError: the run is alive already.
+        KidError: the process cannot be started.
+    """
+    with _one_at_a_time(run):
+        status = run.status()
+        if status["state"] in runs.LIVE_STATES and status.get("pid") is not None:
+            raise RunError(
+                f"run {run.id} is already {status['state']} (pid {status['pid']})",
+                f"kid runs logs -f {run.id} follows it; kid runs stop {run.id} ends it",
+            )
+        for name in runs.REQUESTS:
+            (run.path / "control" / name).unlink(missing_ok=True)
+        generation = run.next_generation()
+        # Relative paths in the profile are meant from where the run was made.
+        made_in = Path(run.info()["cwd"])
+        try:
+            with (run.path / "out.log").open("ab") as out, (run.path / "err.log").open("ab") as err:
+                err_log_start = err.tell()
+                process = subprocess.Popen(
+                    [*ENGINE_COMMAND, "train", "--run", str(run.path)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    cwd=made_in if made_in.is_dir() else None,
+                    env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise KidError(f"cannot start the engine of run {run.id}: {error}") from error
+        mark = {
+            "pid": process.pid,
+            "pid_created": psutil.Process(process.pid).create_time(),
+            "host": socket.gethostname(),
+        }
+        files.write_json(run.path / "launch.json", {"generation": generation, **mark})
+        return Engine(run, process, generation, err_log_start)
+
+
+def kill(run: Run) -> int:
+    """End a run's engine at once, with what it has started. The run is lost, and can be resumed.
+
+    Returns:
+        The process id.
+
+    Raises:
+        RunError: there is no process to end on this machine.
+    """
+    status = run.status()
+    pid = status.get("pid")
+    if status["state"] not in runs.LIVE_STATES or pid is None or status["host"] != socket.gethostname():
+        raise RunError(f"run {run.id} has no living process here", f"it is {status['state']}")
+    # An engine that somebody started by hand may share its group with their shell.
+    if os.getpgid(pid) == pid:
+        os.killpg(pid, signal.SIGKILL)
+    else:
+        os.kill(pid, signal.SIGKILL)
+    return int(pid)
+
+
+def plan(profile: Profile, data_dir: Path | None) -> dict[str, Any]:
+    """What a run of this profile would be: parameters, memory, steps. Nothing is written.
+
+    Raises:
+        KidError: as the engine says, with its exit code.
+    """
+    environment = dict(os.environ)
+    if data_dir is not None:
+        environment["KID_DATA_DIR"] = str(data_dir.expanduser().absolute())
+    done = subprocess.run(
+        [*ENGINE_COMMAND, "plan"],
+        input=json.dumps(profile.model_dump(mode="json")),
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        tail = "\n".join(done.stderr.rstrip().splitlines()[-15:])
+        raise KidError(f"the engine could not plan this run (exit code {done.returncode})", tail) from None
+    if "error" in answer:
+        failure = KidError(answer["error"]["message"], answer["error"].get("mend", ""))
+        failure.exit_code = answer["error"]["exit_code"]
+        raise failure
+    return answer
+
+
+@contextmanager
+def _one_at_a_time(run: Run) -> Iterator[None]:
+    """Two front ends that resume one run at once: the second waits, and sees the first one's engine."""
+    with (run.path / "launch.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,26 @@
+"""Fixtures that every part of the suite shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder with Spider and BIRD in the official layout (not shipped)."""
+    folder = Path(os.environ.get("KID_DATA_DIR") or REPOSITORY.parent / "shared" / "data")
+    if not (folder / "spider" / "dev.json").is_file():
+        pytest.skip("needs Spider: set KID_DATA_DIR to a folder that holds spider/dev.json")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that a test does reaches the user's own runs, profiles or caches."""
+    if "KID_HOME" not in os.environ:
+        monkeypatch.setenv("KID_HOME", str(tmp_path / "kid-home"))
