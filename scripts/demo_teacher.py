@@ -12,7 +12,7 @@ import json
 
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, PreTrainedTokenizerFast
 
 from engine import paths, runs
@@ -22,7 +22,9 @@ from engine.models.load import load_model
 
 FOLDER = paths.demo_source() / "teacher"
 SPECIAL = ["<pad>", "</s>", "<s>"]
-VOCABULARY = 1200
+VOCABULARY = 1500
+# Aliases (T1), digits one by one, words, runs of signs, blanks: numbers are copied digit by digit.
+PIECES = r" ?[A-Z]\d| ?\d| ?[\p{L}_]+| ?[^\s\p{L}\d_]+|\s+"
 SHAPE = {
     "hidden_size": 192,
     "intermediate_size": 512,
@@ -36,14 +38,17 @@ SHAPE = {
 
 
 def make_tokenizer() -> None:
-    """Byte-level BPE over the demo's training prompts and SQL; digits stand alone."""
+    """Byte-level BPE over the demo's training prompts and SQL."""
     data = benchmarks.load("demo/train")
     prompter = Prompter(len, 100_000, 50_000)
     texts = [prompter.prefix(database) for database in sorted({example.database for example in data.examples})]
     texts = 20 * texts + [prompter.suffix(e) + prompter.target(e.query) for e in data.examples]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            pre_tokenizers.Split(Regex(PIECES), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(

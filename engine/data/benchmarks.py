@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import os
+import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +107,7 @@ def load(spec: str, data_dir: Path | None = None, databases: Path | None = None)
         DatabaseError: a database that is missing or no SQLite file.
     """
     source, base = _locate(spec, data_dir)
-    folders = [databases] if databases else _inside(base, source.databases)
+    folders = [databases.expanduser().absolute()] if databases else _inside(base, source.databases)
     rows: list[dict[str, str]] = []
     for file in _inside(base, source.files):
         if file.is_file():
@@ -118,6 +120,17 @@ def load(spec: str, data_dir: Path | None = None, databases: Path | None = None)
     sizes = {db_id: file.stat().st_size for db_id, file in sorted(found.items())}
     contents = json.dumps([rows, sizes, tables], sort_keys=True)
     return DataSet(spec, examples, hashlib.sha256(contents.encode()).hexdigest(), tables)
+
+
+def limited(data: DataSet, limit: int, seed: int) -> DataSet:
+    """A seeded sample of `limit` examples (0: all), in the data set's own order.
+
+    The fingerprint stays that of the whole set.
+    """
+    if not limit or limit >= len(data.examples):
+        return data
+    chosen = sorted(random.Random(seed).sample(range(len(data.examples)), limit))
+    return replace(data, examples=tuple(data.examples[index] for index in chosen))
 
 
 def find_database(name: str, data_dir: Path | None = None) -> Path:
@@ -249,8 +262,13 @@ def _read_items(file: Path) -> Iterator[tuple[str, Any]]:
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}", "check its permissions") from error
     if file.suffix.lower() == ".csv":
-        reader = csv.DictReader(text.splitlines(keepends=True))
-        yield from ((f"{file}, line {reader.line_num}", row) for row in reader)
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        try:
+            yield from ((f"{file}, line {reader.line_num}", row) for row in reader)
+        except csv.Error as error:
+            raise DataError(
+                f"{file}, line {reader.line_num}: not CSV ({error})", "correct the file"
+            ) from error
     elif text.lstrip().startswith("["):
         yield from ((f"{file}, item {i}", item) for i, item in enumerate(_parse(text, file, 1)))
     else:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,10 @@ class Prompter:
     """Writes prompts within a budget of tokens.
 
     Where a schema is too long, these go, one after the other until it fits: all sample values, all
-    comments, columns that are no keys (one at a time, the last of the table that is then widest),
-    foreign keys (last first), tables (last first). So the prefix depends on the database and the budget
-    alone. In a suffix, matched values go first (shortest first), then the end of the evidence, then
-    the end of the question, by whole words.
+    comments, columns that are no keys (one at a time, the last of the table that is then widest), all
+    types, foreign keys (last first), tables (last first). So the prefix depends on the database and the
+    budget alone. In a suffix, matched values go first (shortest first), then the end of the evidence,
+    then the end of the question, by whole words.
 
     Args:
         count_tokens: the number of tokens of a text that is tokenised by itself.
@@ -123,33 +124,45 @@ class Prompter:
             phrases.append(phrase)
 
 
+@dataclass(frozen=True)
+class _Cuts:
+    """What is left out of a schema: kinds of facts as a whole, the rest by number."""
+
+    values: bool
+    comments: bool
+    columns: int
+    types: bool
+    foreign_keys: int
+    tables: int
+
+
 class _SchemaSteps:
     """A schema, and the steps in which it can be made shorter: step 0 shows all, step `num` nothing."""
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._spare = _spare_columns(schema)
-        # Sample values and comments are one step each.
-        self.num = 2 + len(self._spare) + len(schema.foreign_keys) + len(schema.tables)
+        # Sample values, comments and types are one step each.
+        self.num = 3 + len(self._spare) + len(schema.foreign_keys) + len(schema.tables)
 
-    def _cuts(self, step: int) -> tuple[bool, bool, int, int, int]:
-        """No values? No comments? How many columns, foreign keys, tables are left out?"""
+    def _cuts(self, step: int) -> _Cuts:
         columns = min(max(step - 2, 0), len(self._spare))
-        keys = min(max(step - 2 - columns, 0), len(self._schema.foreign_keys))
-        return step >= 1, step >= 2, columns, keys, max(step - 2 - columns - keys, 0)
+        rest = step - 2 - columns
+        keys = min(max(rest - 1, 0), len(self._schema.foreign_keys))
+        return _Cuts(step >= 1, step >= 2, columns, rest >= 1, keys, max(rest - 1 - keys, 0))
 
     def render(self, step: int) -> str:
-        no_values, no_comments, num_columns, num_keys, num_tables = self._cuts(step)
-        hidden = set(self._spare[:num_columns])
+        cuts = self._cuts(step)
+        hidden = set(self._spare[: cuts.columns])
         lines = ["database schema :"]
-        for table in self._schema.tables[: len(self._schema.tables) - num_tables]:
+        for table in self._schema.tables[: len(self._schema.tables) - cuts.tables]:
             columns = [
-                _column(table, column, no_values, no_comments)
+                _column(table, column, cuts)
                 for column in table.columns
                 if (table.name, column.name) not in hidden
             ]
             lines.append(f"table {_name(table.name)} , columns = [ {' , '.join(columns)} ]")
-        keys = self._schema.foreign_keys[: len(self._schema.foreign_keys) - num_keys]
+        keys = self._schema.foreign_keys[: len(self._schema.foreign_keys) - cuts.foreign_keys]
         lines.append("foreign keys :" if keys else "foreign keys : None")
         lines += [
             f"{_full_name(key.table, key.column)} = {_full_name(key.ref_table, key.ref_column)}"
@@ -158,18 +171,19 @@ class _SchemaSteps:
         return "\n".join(lines) + "\n"
 
     def describe(self, step: int) -> str:
-        _, no_comments, num_columns, num_keys, num_tables = self._cuts(step)
+        cuts = self._cuts(step)
         columns = [column for table in self._schema.tables for column in table.columns]
-        parts = ["sample values"] if any(column.values for column in columns) else []
-        if no_comments and any(column.comment for column in columns):
-            parts.append("comments")
-        for num, total, what in (
-            (num_columns, len(columns), "columns"),
-            (num_keys, len(self._schema.foreign_keys), "foreign keys"),
-            (num_tables, len(self._schema.tables), "tables"),
+        parts = []
+        for gone, what in (
+            (cuts.values and any(column.values for column in columns), "sample values"),
+            (cuts.comments and any(column.comment for column in columns), "comments"),
+            (cuts.columns, f"{cuts.columns} of {len(columns)} columns"),
+            (cuts.types, "types"),
+            (cuts.foreign_keys, f"{cuts.foreign_keys} of {len(self._schema.foreign_keys)} foreign keys"),
+            (cuts.tables, f"{cuts.tables} of {len(self._schema.tables)} tables"),
         ):
-            if num:
-                parts.append(f"{num} of {total} {what}")
+            if gone:
+                parts.append(what)
         return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
@@ -234,13 +248,13 @@ def _spare_columns(schema: Schema) -> list[tuple[str, str]]:
     return order
 
 
-def _column(table: Table, column: Column, no_values: bool, no_comments: bool) -> str:
-    facts = [clean(column.type).lower()] if column.type else []
+def _column(table: Table, column: Column, cuts: _Cuts) -> str:
+    facts = [clean(column.type).lower()] if column.type and not cuts.types else []
     if column.primary_key:
         facts.append("primary key")
-    if column.comment and not no_comments:
+    if column.comment and not cuts.comments:
         facts.append(f"comment : {column.comment}")
-    if column.values and not no_values:
+    if column.values and not cuts.values:
         facts.append(f"values : {' , '.join(column.values)}")
     return _full_name(table.name, column.name) + (f" ( {' | '.join(facts)} )" if facts else "")
 

@@ -14,10 +14,11 @@ import hashlib
 import os
 import re
 import sqlite3
+import threading
 import weakref
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 from rapidfuzz import fuzz, process
@@ -41,9 +42,10 @@ _TOKEN = re.compile(r"\d+(?:[-.,:/]\d+)+|\w+|[^\w\s]")
 _COMMON = frozenset(
     re.findall(
         r"\w+",
-        "a all an and any are as at be by count did do does each find for from give had has have how i id ids"
-        " in is it its list many me more most name names no not number numbers of on or s show t than that the"
-        " them their there these they this to was were what when where which who whose why will with you your",
+        "a all an and any are as at be by count did do does each find for from give had has have how i id"
+        " ids in is it its list many me more most name names no not number numbers of on or s show t than"
+        " that the them their there these they this to was were what when where which who whose why will"
+        " with you your",
     )
 )
 
@@ -169,18 +171,18 @@ def _load(file: Path, stamp: str) -> tuple[sqlite3.Connection, list[tuple[str, s
     """A cached index and its columns; None if there is none, or a damaged or outdated one."""
     if not file.is_file():
         return None
-    connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, check_same_thread=False)
-    try:
+    with ExitStack() as stack, suppress(sqlite3.DatabaseError):  # damaged is like outdated: built again
+        connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        stack.callback(connection.close)
         if connection.execute("SELECT stamp FROM state").fetchall() == [(stamp,)]:
-            return connection, connection.execute("SELECT tbl, col FROM columns ORDER BY id").fetchall()
-    except sqlite3.DatabaseError:
-        pass  # damaged: built again, like an outdated one
-    connection.close()
+            columns = connection.execute("SELECT tbl, col FROM columns ORDER BY id").fetchall()
+            stack.pop_all()
+            return connection, columns
     return None
 
 
 def _build(database: Path, file: Path, stamp: str) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary.unlink(missing_ok=True)
