@@ -175,7 +175,9 @@ def measure(setting: Setting, repeats: int, lora: bool) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--setting", choices=[*SETTINGS, "all"], default="all")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
@@ -199,7 +201,9 @@ def main() -> None:
             )
             for row, value in seconds.items():
                 print(f"  {row:<12}{value:8.3f} s   {value / seconds['plain SFT']:5.2f} × plain SFT")
-            print(f"  KID / plain SFT {ratios['kid_vs_sft']:.3f}   KID / naive KID {ratios['kid_vs_naive']:.3f}")
+            print(
+                f"  KID / plain SFT {ratios['kid_vs_sft']:.3f}   KID / naive KID {ratios['kid_vs_naive']:.3f}"
+            )
     if arguments.json:
         result = {"ratios": found[next(iter(found))]["ratios"], "settings": found}
         arguments.json.write_text(json.dumps(result, indent=2) + "\n")

@@ -112,16 +112,12 @@ def plan(profile: Profile, data_dir: Path | None) -> dict[str, Any]:
     Raises:
         KidError: as the engine says, with its exit code.
     """
-    environment = dict(os.environ)
-    if data_dir is not None:
-        environment["KID_DATA_DIR"] = str(data_dir.expanduser().absolute())
+    request = {
+        "profile": profile.model_dump(mode="json"),
+        "data_dir": str(data_dir.expanduser().absolute()) if data_dir is not None else None,
+    }
     done = subprocess.run(
-        [*ENGINE_COMMAND, "plan"],
-        input=json.dumps(profile.model_dump(mode="json")),
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
+        [*ENGINE_COMMAND, "plan"], input=json.dumps(request), capture_output=True, text=True, check=False
     )
     try:
         answer: dict[str, Any] = json.loads(done.stdout)

@@ -1,8 +1,8 @@
 """Makes what ships in engine/data/demo/teacher: the tokenizer, the shape, and trained weights.
 
-    python scripts/demo_teacher.py tokenizer        # trains the BPE tokenizer, writes it and config.json
-    kid distill --profile demo-teacher              # trains the weights from a random start
-    python scripts/demo_teacher.py pack RUN         # stores that run's student here, in bfloat16
+python scripts/demo_teacher.py tokenizer        # trains the BPE tokenizer, writes it and config.json
+kid distill --profile demo-teacher              # trains the weights from a random start
+python scripts/demo_teacher.py pack RUN         # stores that run's student here, in bfloat16
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def make_tokenizer() -> None:
     """Byte-level BPE over the demo's training prompts and SQL."""
     data = benchmarks.load("demo/train")
     prompter = Prompter(len, 100_000, 50_000)
-    texts = [prompter.prefix(database) for database in sorted({example.database for example in data.examples})]
+    texts = [
+        prompter.prefix(database) for database in sorted({example.database for example in data.examples})
+    ]
     texts = 20 * texts + [prompter.suffix(e) + prompter.target(e.query) for e in data.examples]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -71,9 +73,13 @@ def make_tokenizer() -> None:
         eos_token_id=wrapped.eos_token_id,
         bos_token_id=wrapped.bos_token_id,
     ).save_pretrained(FOLDER)
-    lengths = [len(wrapped(prompter.prefix(d))["input_ids"]) for d in sorted({e.database for e in data.examples})]
+    lengths = [
+        len(wrapped(prompter.prefix(d))["input_ids"]) for d in sorted({e.database for e in data.examples})
+    ]
     answers = sorted(len(wrapped(prompter.target(e.query))["input_ids"]) for e in data.examples)
-    print(f"{len(wrapped)} tokens; prefixes {lengths}; answers median {answers[len(answers) // 2]}, longest {answers[-1]}")
+    print(
+        f"{len(wrapped)} tokens; prefixes {lengths}; answers median {answers[len(answers) // 2]}, longest {answers[-1]}"
+    )
 
 
 def pack(reference: str) -> None:
@@ -95,7 +101,9 @@ def pack(reference: str) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("tokenizer")
     commands.add_parser("pack").add_argument("run")

@@ -21,7 +21,7 @@ from engine.errors import DataError, KidError
 from engine.evaluation import report
 from engine.evaluation.scorer import Scorer
 from engine.models.encode import Encoder, Item
-from engine.models.pair import Pair, build_pair, student_spec
+from engine.models.pair import Pair, build_pair
 from engine.models.prefix import shareable
 from engine.models.save import save_student
 from engine.profile import Profile
@@ -103,8 +103,8 @@ class Job:
         if len(kept) < len(items):
             self.writer.event(
                 "warning",
-                message=f"{len(items) - len(kept)} of {len(items)} training examples are left out: their SQL has more "
-                f"than data.max_answer_tokens = {profile.data.max_answer_tokens} tokens",
+                message=f"{len(items) - len(kept)} of {len(items)} training examples are left out: their SQL "
+                f"has more than data.max_answer_tokens = {profile.data.max_answer_tokens} tokens",
             )
         if not kept:
             raise DataError(
@@ -195,7 +195,9 @@ def choose_mask_token(tokenizer: Any, named: str | None) -> int:
     vocabulary = tokenizer.get_vocab()
     if named is not None:
         if named not in vocabulary:
-            raise KidError(f"method.mask_token '{named}' is not in the tokenizer's vocabulary", "name another")
+            raise KidError(
+                f"method.mask_token '{named}' is not in the tokenizer's vocabulary", "name another"
+            )
         return vocabulary[named]
     candidates = [vocabulary.get("<s>"), tokenizer.bos_token_id, tokenizer.mask_token_id,
                   tokenizer.unk_token_id, tokenizer.pad_token_id]  # fmt: skip

@@ -235,9 +235,7 @@ class Objective:
         gold = tensor(np.concatenate([item.answer for item in items]))
         return Chunk(items, rows, gold, tensor(weights.astype(np.float32)))
 
-    def _count_tokens(
-        self, group: Sequence[Item], prefix_length: int, size: int, result: StepResult
-    ) -> None:
+    def _count_tokens(self, group: Sequence[Item], prefix_length: int, size: int, result: StepResult) -> None:
         """Useful: every distinct token once. Computed: what the student's pass really ran over."""
         result.tokens_useful += prefix_length + sum(item.length for item in group)
         chunks = [group[start : start + size] for start in range(0, len(group), size)]
@@ -254,9 +252,7 @@ def _student_logits(prefix: Prefix, gold: Rows, context: Rows, gold_logits: Tens
         return gold_logits
     kept = changed[context.rows]
     renumbered = torch.cumsum(changed, 0) - 1
-    fresh = prefix.logits(
-        Rows(context.ids[changed], renumbered[context.rows[kept]], context.columns[kept])
-    )
+    fresh = prefix.logits(Rows(context.ids[changed], renumbered[context.rows[kept]], context.columns[kept]))
     return gold_logits.index_put((kept.nonzero()[:, 0],), fresh.to(gold_logits.dtype))
 
 

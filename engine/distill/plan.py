@@ -29,9 +29,7 @@ def plan(request: dict[str, Any]) -> dict[str, Any]:
     train_set, _ = load_data(profile, request.get("data_dir"))
     encoder = Encoder(load_tokenizer(student_spec(profile)), profile.data)
     encoder.add(train_set)
-    items = [
-        item for item in encoder.items(train_set) if len(item.answer) <= profile.data.max_answer_tokens
-    ]
+    items = [item for item in encoder.items(train_set) if len(item.answer) <= profile.data.max_answer_tokens]
     cut = make_plan(items, profile)
     teacher = count_parameters(load_config(profile.teacher.model)) if profile.teacher else 0
     student, trainable, config = _student(profile)

@@ -69,7 +69,9 @@ class Trainer:
         """Takes up the newest readable checkpoint, if there is one."""
         progress, broken = checkpoint.restore(self._checkpoints, self.student, self.optimizer)
         for path in broken:
-            self.writer.event("warning", message=f"checkpoint {path.name} cannot be read: an older one is used")
+            self.writer.event(
+                "warning", message=f"checkpoint {path.name} cannot be read: an older one is used"
+            )
         if progress:
             self.progress = progress
 
@@ -87,7 +89,10 @@ class Trainer:
                     self._save()
                 raise
             self._step()
-            if self.progress.step % self.settings.checkpoint_every == 0 or self.progress.step == self.total_steps:
+            if (
+                self.progress.step % self.settings.checkpoint_every == 0
+                or self.progress.step == self.total_steps
+            ):
                 self._save()
 
     def _step(self) -> None:
@@ -165,7 +170,7 @@ class Trainer:
         if progress.bad_in_a_row == _MAX_BAD_STEPS:
             kept = checkpoint.names(self._checkpoints)
             raise KidError(
-                f"the loss was not finite in {_MAX_BAD_STEPS} steps in a row, the last of them step {progress.step}",
+                f"the loss was not finite in {_MAX_BAD_STEPS} steps in a row, the last one step {progress.step}",
                 "lower train.learning_rate; "
                 + (f"the last good checkpoint is {kept[-1].name}" if kept else "there is no checkpoint yet"),
             )
@@ -187,7 +192,9 @@ class Trainer:
         path = checkpoint.save(
             self._checkpoints, self.student, self.optimizer, self.progress, self.settings.keep_checkpoints
         )
-        self.writer.event("checkpoint", step=self.progress.step, path=str(path.relative_to(self.writer.run.path)))
+        self.writer.event(
+            "checkpoint", step=self.progress.step, path=str(path.relative_to(self.writer.run.path))
+        )
 
     def _report_step(self, result: StepResult, norm: float, rate: float, seconds: float) -> None:
         progress = self.progress
@@ -243,4 +250,3 @@ def _memory_mb() -> int:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() // 2**20
     return psutil.Process().memory_info().rss // 2**20
-

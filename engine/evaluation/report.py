@@ -78,9 +78,7 @@ def markdown(report: Mapping[str, Any]) -> str:
                 f"| {report['answers'][role]['ms']:.1f} |"
             )
     for entry in report["recorded"]:
-        lines.append(
-            f"| {entry['label']} (recorded: `{entry['command']}`) | | {entry['ex']:.3f} | | |"
-        )
+        lines.append(f"| {entry['label']} (recorded: `{entry['command']}`) | | {entry['ex']:.3f} | | |")
     lines += ["", *_by_hardness(scores), ""]
     best = report["best"]
     if best["step"] != report["steps"]:
@@ -103,7 +101,11 @@ def _by_hardness(scores: Mapping[str, Any]) -> list[str]:
         cells = [told["by_hardness"][level] for level in levels]
         shown = [f"{cell['ex']:.3f}" if cell["count"] else "–" for cell in cells]
         lines.append(f"| {role.replace('_', ' ')} | " + " | ".join(shown) + " |")
-    lines.append("| questions | " + " | ".join(str(scores["student"]["by_hardness"][x]["count"]) for x in levels) + " |")
+    lines.append(
+        "| questions | "
+        + " | ".join(str(scores["student"]["by_hardness"][x]["count"]) for x in levels)
+        + " |"
+    )
     return lines
 
 

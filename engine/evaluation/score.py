@@ -8,7 +8,8 @@ are only read (`DROP TABLE` scores 0), can time out, and score 0 when empty; a l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -97,11 +98,10 @@ def score(
 
     is_empty = cache(partial(_is_empty, executor))
     verdicts: dict[int, Verdict] = {}
-    findings_of_groups = executor.each(partial(_judge, executor), groups.values())
-    for group, findings in zip(groups.values(), findings_of_groups, strict=True):
-        for pred, positions in group.positions.items():
-            for position in positions:
-                example, found = examples[position], findings[pred]
+    with closing(executor.each(partial(_judge, executor), groups.values())) as judged:
+        for group, findings in zip(groups.values(), judged, strict=True):
+            for position, found in _by_position(group, findings):
+                example = examples[position]
                 verdicts[position] = Verdict(
                     example.index,
                     example.db_id,
@@ -136,6 +136,12 @@ def _judge(executor: Executor, group: _Group) -> dict[str, _Finding]:
     return {pred: findings.get(pred, _Finding(True)) for pred in group.positions}
 
 
+def _by_position(group: _Group, findings: dict[str, _Finding]) -> Iterator[tuple[int, _Finding]]:
+    for pred, positions in group.positions.items():
+        for position in positions:
+            yield position, findings[pred]
+
+
 def _same(gold: Outcome, answer: Outcome, ordered: bool) -> bool:
     return not answer.truncated and same_result(gold.rows, answer.rows, ordered)
 
@@ -154,27 +160,21 @@ def _is_empty(executor: Executor, database: Path, table: str) -> bool:
 
 
 def summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Figures of a set of verdicts, as fractions of 1 (None where nothing was scored).
+    """Figures of a set of verdicts: shares from 0 to 1, and counts.
 
-    `ex` is over the items whose gold ran; the others are only counted, as `gold_failed`.
+    All but `gold_failed` (a count) is over the items whose gold ran: `num` of them. Where there are
+    none a share is 0.
     """
     scored = [verdict for verdict in verdicts if not verdict.gold_failed]
-    by_hardness = {level: [verdict for verdict in scored if verdict.hardness == level] for level in LEVELS}
     return {
-        "count": len(scored),
+        **_accuracy(scored),
         "gold_failed": len(verdicts) - len(scored),
-        "ex": _accuracy(scored),
-        "by_hardness": {
-            level: {"ex": _accuracy(items), "count": len(items)}
-            for level, items in by_hardness.items()
-            if items
-        },
-        "vacuous": sum(verdict.vacuous for verdict in scored),
-        "ex_without_vacuous": _accuracy([verdict for verdict in scored if not verdict.vacuous]),
-        "executable": sum(verdict.error is None for verdict in scored) / len(scored) if scored else None,
+        "by_hardness": {level: _accuracy([v for v in scored if v.hardness == level]) for level in LEVELS},
+        "without_vacuous": _accuracy([verdict for verdict in scored if not verdict.vacuous]),
+        "executable": sum(verdict.error is None for verdict in scored) / max(1, len(scored)),
         "errors": dict(Counter(verdict.error for verdict in scored if verdict.error).most_common()),
     }
 
 
-def _accuracy(verdicts: Sequence[Verdict]) -> float | None:
-    return sum(verdict.correct for verdict in verdicts) / len(verdicts) if verdicts else None
+def _accuracy(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    return {"ex": sum(verdict.correct for verdict in verdicts) / max(1, len(verdicts)), "num": len(verdicts)}

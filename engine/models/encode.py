@@ -78,7 +78,12 @@ class Encoder:
     def items(self, data: DataSet) -> list[Item]:
         """Every example of a data set as token ids."""
         return [
-            Item(example.index, example.database, tuple(self.suffix(example)), tuple(self.answer(example.query)))
+            Item(
+                example.index,
+                example.database,
+                tuple(self.suffix(example)),
+                tuple(self.answer(example.query)),
+            )
             for example in data.examples
         ]
 

@@ -80,9 +80,7 @@ def _pad_left(
     """Ids [B, S] and attention mask [B, P + S]: every row ends in the same column."""
     width = max(map(len, suffixes))
     ids = [[pad_id] * (width - len(suffix)) + list(suffix) for suffix in suffixes]
-    mask = [
-        [1] * prefix_length + [0] * (width - len(suffix)) + [1] * len(suffix) for suffix in suffixes
-    ]
+    mask = [[1] * prefix_length + [0] * (width - len(suffix)) + [1] * len(suffix) for suffix in suffixes]
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
@@ -91,7 +89,8 @@ def _start(model: Any, prefix: Tensor, size: int, room: int) -> DynamicCache:
     if not len(prefix):
         return DynamicCache(config=model.config)
     cache = SharedPrefix(model, prefix).cache(size)
-    cache.layers = [_RoomyLayer(layer.keys, layer.values, room) for layer in cache.layers]
+    layers: list[Any] = cache.layers
+    cache.layers = [_RoomyLayer(layer.keys, layer.values, room) for layer in layers]
     return cache
 
 

@@ -161,12 +161,15 @@ def merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     from peft import PeftModel
 
     if not (folder / "adapter_config.json").is_file():
-        raise ModelError(f"adapter {folder}: no adapter_config.json there", "name the folder of a peft adapter")
+        raise ModelError(
+            f"adapter {folder}: no adapter_config.json there", "name the folder of a peft adapter"
+        )
     try:
         return PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
     except (ValueError, RuntimeError, OSError, KeyError) as error:
         raise ModelError(
-            f"adapter {folder} does not fit the model: {_first_line(error)}", "name the model that it was made for"
+            f"adapter {folder} does not fit the model: {_first_line(error)}",
+            "name the model that it was made for",
         ) from error
 
 
@@ -176,14 +179,18 @@ def _explained(source: Source) -> Iterator[None]:
     try:
         yield
     except MemoryError as error:
-        raise ModelError(f"model {source.spec}: not enough memory", "choose a smaller model or dtype") from error
+        raise ModelError(
+            f"model {source.spec}: not enough memory", "choose a smaller model or dtype"
+        ) from error
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         if not Path(source.location).exists():
             raise ModelError(
                 f"model {source.spec}: not on this machine, and the hub did not give it: {_first_line(error)}",
                 "check the name and the network, or name a local directory",
             ) from error
-        raise ModelError(f"model {source.spec} cannot be read: {_first_line(error)}", "is it whole?") from error
+        raise ModelError(
+            f"model {source.spec} cannot be read: {_first_line(error)}", "is it whole?"
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from engine.settings import Student, Teacher
 class Pair:
     """Two models that read the same tokens; `student` is what training changes (a peft model with LoRA)."""
 
-    teacher: PreTrainedModel | None
+    teacher: Any
     student: Any
     tokenizer: Any
 
@@ -32,14 +32,14 @@ def build_pair(profile: Profile) -> Pair:
         ModelError: see `load_model`; also for tokenizers that differ.
     """
     tokenizer = load_tokenizer(student_spec(profile))
-    teacher = None
+    teacher: Any = None
     if profile.teacher:
         if profile.student.model and profile.student.model != profile.teacher.model:
             require_same_tokens(
                 load_tokenizer(profile.teacher.model), tokenizer, profile.teacher.model, profile.student.model
             )
         teacher = build_teacher(profile.teacher)
-    student = build_student_base(profile, choose_dtype(profile.student, trained=True), teacher)
+    student: Any = build_student_base(profile, choose_dtype(profile.student, trained=True), teacher)
     if profile.student.lora:
         student = add_lora(student, profile.student)
     if teacher is not None and profile.teacher:
@@ -58,9 +58,7 @@ def build_teacher(teacher: Teacher) -> PreTrainedModel:
     return load_model(teacher.model, adapter=teacher.adapter, dtype=choose_dtype(teacher, trained=False))
 
 
-def build_student_base(
-    profile: Profile, dtype: torch.dtype, teacher: PreTrainedModel | None = None
-) -> PreTrainedModel:
+def build_student_base(profile: Profile, dtype: torch.dtype, teacher: Any = None) -> Any:
     """The student before training and without its own LoRA.
 
     Args:
@@ -69,7 +67,7 @@ def build_student_base(
     student = profile.student
     if student.model is None:
         assert profile.teacher, "the profile's own checks see to it"
-        model = copy.deepcopy(teacher) if teacher is not None else build_teacher(profile.teacher)
+        model: Any = copy.deepcopy(teacher) if teacher is not None else build_teacher(profile.teacher)
         model = model.to(dtype)
     else:
         model = load_model(
@@ -87,7 +85,7 @@ def add_lora(model: PreTrainedModel, student: Student) -> Any:
         model,
         LoraConfig(
             r=student.lora.rank,
-            lora_alpha=student.lora.alpha,
+            lora_alpha=student.lora.alpha,  # type: ignore[arg-type]  # peft divides it: any number does
             lora_dropout=student.lora.dropout,
             target_modules=student.lora.targets,
             task_type="CAUSAL_LM",

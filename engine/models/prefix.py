@@ -83,11 +83,12 @@ class SharedPrefix:
     """
 
     def __init__(self, model: Any, ids: Tensor) -> None:
-        self.model = model
+        self.model: Any = model
         cache = DynamicCache(config=model.config)
         with _read_at(model, ids.new_empty(0), ids.new_empty(0)):
             model(input_ids=ids[None], past_key_values=cache, use_cache=True)
-        self._made = [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
+        layers: list[Any] = cache.layers
+        self._made: list[Tensor] = [tensor for layer in layers for tensor in (layer.keys, layer.values)]
         self._held = [
             tensor.detach().requires_grad_() if tensor.requires_grad else tensor for tensor in self._made
         ]
@@ -96,7 +97,8 @@ class SharedPrefix:
         """The prefix's cache as `size` rows see it. Views: `update` would copy them here already."""
         cache = DynamicCache(config=self.model.config)
         held = zip(self._held[::2], self._held[1::2], strict=True)
-        for layer, (keys, values) in zip(cache.layers, held, strict=True):
+        layers: list[Any] = cache.layers
+        for layer, (keys, values) in zip(layers, held, strict=True):
             layer.lazy_initialization(keys, values)
             layer.keys, layer.values = (held.expand(size, -1, -1, -1) for held in (keys, values))
         return cache
@@ -110,10 +112,13 @@ class SharedPrefix:
 
     def backward(self) -> None:
         reached = [
-            (made, held.grad) for made, held in zip(self._made, self._held, strict=True) if held.grad is not None
+            (made, held.grad)
+            for made, held in zip(self._made, self._held, strict=True)
+            if held.grad is not None
         ]
         if reached:
-            torch.autograd.backward(*zip(*reached, strict=True))
+            made, gradients = zip(*reached, strict=True)
+            torch.autograd.backward(made, gradients)
         self._made = self._held = []
 
 

@@ -24,7 +24,11 @@ def save_student(pair: Pair, folder: Path, *, merged: bool = False) -> None:
     """
     _write(pair.student, pair.tokenizer, folder)
     if merged and hasattr(pair.student, "merge_and_unload"):
-        _write(copy.deepcopy(pair.student).merge_and_unload(), pair.tokenizer, folder.with_name(f"{folder.name}-merged"))
+        _write(
+            copy.deepcopy(pair.student).merge_and_unload(),
+            pair.tokenizer,
+            folder.with_name(f"{folder.name}-merged"),
+        )
 
 
 def _write(model: object, tokenizer: object, folder: Path) -> None:

@@ -44,8 +44,10 @@ def same_result(gold_rows: Sequence[Row], pred_rows: Sequence[Row], ordered: boo
         return False
     # Each distinct column with how often it occurs: equal columns stand for one another.
     gold, pred = Counter(zip(*gold_rows, strict=True)), Counter(zip(*pred_rows, strict=True))
-    if ordered or gold == pred:
+    if ordered:
         return gold == pred
+    if gold == pred or Counter(gold_rows) == Counter(pred_rows):
+        return True
     if len(gold) != len(pred):
         return False
     return _permutable(_Table(gold), _Table(pred), list(gold.values()), list(pred.values()))
@@ -125,7 +127,9 @@ def _refine(
                     for mark, column in zip(marks, table.columns, strict=True)
                 ]
             )
-        settled = len(set(refined[0])) == len(set(gold_marks)) and len(set(refined[1])) == len(set(pred_marks))
+        settled = len(set(refined[0])) == len(set(gold_marks)) and len(set(refined[1])) == len(
+            set(pred_marks)
+        )
         gold_marks, pred_marks = refined
         if settled or Counter(gold_marks) != Counter(pred_marks):
             return gold_marks, pred_marks

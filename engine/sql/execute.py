@@ -15,7 +15,7 @@ import re
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -29,9 +29,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 QUERY_WORDS = {"select", "with", "values", "explain"}
-OTHER_WORDS = set(
-    "alter analyze attach begin commit create delete detach drop end insert pragma reindex release "
-    "replace rollback savepoint update vacuum".split()
+OTHER_WORDS = re.compile(
+    "alter|analyze|attach|begin|commit|create|delete|detach|drop|end|insert|pragma|reindex|release|replace"
+    "|rollback|savepoint|update|vacuum"
 )
 GRACE_SECONDS = 1.0  # past its deadline a query has this long to say so; then its child is killed
 LOOKAHEAD = 32  # items per job under way or waiting to be taken, so that a slow one holds up no other
@@ -39,7 +39,8 @@ LOOKAHEAD = 32  # items per job under way or waiting to be taken, so that a slow
 # How SQLite's messages begin, by class; the first that fits.
 _CLASSES = [
     ("timeout", r"interrupted"),
-    ("forbidden", r"not authorized|access to .* is prohibited|attempt to write|You can only execute one"),
+    # What the authorizer refuses, a second statement, and virtual tables, which it lets nobody set up.
+    ("forbidden", r"not authorized|attempt to write|You can only execute one|vtable constructor failed"),
     ("unknown_table", r"no such table"),
     ("unknown_column", r"no such column|cannot join using column"),
     ("ambiguous", r"ambiguous column name"),
@@ -124,7 +125,7 @@ class Executor:
             return Outcome(error="empty", message="there is no query")
         if "\0" in sql:
             return Outcome(error="syntax", message="the query contains a null character")
-        if word in OTHER_WORDS:
+        if OTHER_WORDS.fullmatch(word):
             return Outcome(error="forbidden", message=f"{word.upper()} is not run: only queries are")
         if word not in QUERY_WORDS:
             return Outcome(error="syntax", message=f'near "{word}": syntax error')
@@ -135,10 +136,12 @@ class Executor:
         """The outcomes of (database, sql) pairs, in order, `jobs` at a time."""
         return self.each(lambda task: self.run(*task), tasks)
 
-    def each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    def each(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Generator[Result, None, None]:
         """function(item), in order, `jobs` at a time, each in a thread that may call `run`.
 
-        An iterator that is interrupted or dropped half-way stops the queries under way.
+        Interrupted or closed half-way, it stops the queries under way.
         """
         pool = ThreadPoolExecutor(self.jobs)
         pending: deque[Future[Result]] = deque()

@@ -1,7 +1,9 @@
 """Spider's difficulty of a query (evaluation.md, section 5). Pure.
 
 The official code counts on the trees of its own small grammar; here on sqlglot's, with
-the official quirks kept. Only the left-most select block counts.
+the official quirks kept but one: where a column is compared with a column, the official
+parser loses an OR that follows (2 of Spider's 7 000 training queries, none of dev).
+Only the left-most select block counts.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from engine.sql.text import parse
 
 if TYPE_CHECKING:
-    from sqlglot import Expression
+    from sqlglot.expressions import Expr
 
 Hardness = Literal["easy", "medium", "hard", "extra"]
 LEVELS: tuple[Hardness, ...] = ("easy", "medium", "hard", "extra")
@@ -68,11 +70,11 @@ def _level(c1: int, c2: int, c3: int) -> Hardness:
     return "extra"
 
 
-def _condition(clause: Expression | None) -> list[Expression]:
+def _condition(clause: Expr | None) -> list[Expr]:
     return list(_flat(clause.this)) if clause else []
 
 
-def _flat(condition: Expression | None) -> Iterator[Expression]:
+def _flat(condition: Expr | None) -> Iterator[Expr]:
     """The predicates of a condition and the ANDs and ORs between them."""
     from sqlglot import exp
 
@@ -87,7 +89,7 @@ def _flat(condition: Expression | None) -> Iterator[Expression]:
             waiting += [part.right, part.left]
 
 
-def _bare(predicate: Expression) -> Expression:
+def _bare(predicate: Expr) -> Expr:
     """A predicate without its NOT, brackets and ESCAPE."""
     from sqlglot import exp
 
@@ -96,11 +98,11 @@ def _bare(predicate: Expression) -> Expression:
     return predicate
 
 
-def _subqueries(part: Expression) -> int:
+def _subqueries(part: Expr) -> int:
     """Sub-selects in a predicate; those inside another do not count."""
     from sqlglot import exp
 
     if isinstance(part, exp.Connector):
         return 0
-    nodes: Iterable[Expression] = part.walk(prune=lambda node: isinstance(node, exp.Query))
+    nodes: Iterable[Expr] = part.walk(prune=lambda node: isinstance(node, exp.Query))
     return sum(isinstance(node, exp.Query) for node in nodes)

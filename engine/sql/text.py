@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sqlglot import Expression
+    from sqlglot.expressions import Expr
 
 # A doubled quote reads as two neighbours ('it''s' = 'it' + 's'): the same text, and linear
 # time. An unclosed quote or comment runs to the end. U+FEFF is a blank to SQLite.
@@ -56,7 +56,7 @@ def first_token(sql: str) -> str:
 
 
 @lru_cache(maxsize=32)
-def parse(sql: str) -> Expression | None:
+def parse(sql: str) -> Expr | None:
     """The tree of one SQLite query, or None where sqlglot cannot read it. Shared: do not change it."""
     import sqlglot
 

@@ -22,8 +22,10 @@ def make(path: Path, script: str) -> Path:
 def test_tables_in_their_order_without_views_and_sqlites_own(tmp_path: Path) -> None:
     database = make(
         tmp_path / "a.sqlite",
-        "CREATE TABLE zebra (id INTEGER PRIMARY KEY AUTOINCREMENT, Name TEXT); CREATE TABLE sqlite3_is_mine (a);"
-        "CREATE VIEW v AS SELECT 1; CREATE VIRTUAL TABLE words USING fts5(text); CREATE TABLE ant (a INT, b INT AS (a));",
+        "CREATE TABLE zebra (id INTEGER PRIMARY KEY AUTOINCREMENT, Name TEXT);"
+        "CREATE TABLE sqlite3_is_mine (a);"
+        "CREATE VIEW v AS SELECT 1; CREATE VIRTUAL TABLE words USING fts5(text);"
+        "CREATE TABLE ant (a INT, b INT AS (a));",
     )
     schema = read_schema(database)
     names = [table.name for table in schema.tables if not table.name.startswith("words")]
@@ -86,7 +88,7 @@ def test_sample_values_do_not_read_a_whole_table(tmp_path: Path) -> None:
         ("c INT, d INT, FOREIGN KEY (c, d) REFERENCES pair", [("c", "x"), ("d", "y")]),
         ("c INT, FOREIGN KEY (c) REFERENCES pair(y)", [("c", "y")]),
         ("c INT REFERENCES nowhere(id)", []),
-        ("c INT REFERENCES parent(nothing)", []),
+        ("c INT REFERENCES parent(missing)", []),
         ("c INT REFERENCES keyless", []),
         ("c INT REFERENCES parent(id), FOREIGN KEY (C) REFERENCES parent(id)", [("c", "id")]),
     ],

@@ -20,7 +20,8 @@ INSERT INTO City VALUES
     ('Los Angeles', 'CA', 1781, 502, ''), ('Gary', 'IN', 1906, 57.2, x'0102'),
     ('San José', 'CA', 1777, 181.4, 'a motto of more than twenty-five characters');
 CREATE TABLE tongue (name TEXT, since TEXT, kind TEXT);
-INSERT INTO tongue VALUES ('C++', '1985-10-14', 'engineer'), ('C', '1972-01-01', 'The Who'), ('COBOL', '1960', 'A');
+INSERT INTO tongue VALUES
+    ('C++', '1985-10-14', 'engineer'), ('C', '1972-01-01', 'The Who'), ('COBOL', '1960', 'A');
 """
 
 
@@ -124,12 +125,15 @@ def test_a_damaged_index_is_built_again(database: Path) -> None:
 
 
 def test_damage_that_only_a_search_sees(database: Path) -> None:
-    expected = ValueIndex.of(database).match("gary and york")
+    index = ValueIndex.of(database)
+    expected = index.match("gary and york")
     (file,) = (paths.cache_dir() / "values").iterdir()
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("UPDATE cells_data SET block = x'ff00ff' WHERE id > 10")
         connection.commit()
+    damaged = file.read_bytes()
     assert ValueIndex.of(database).match("gary and york") == expected
+    assert file.read_bytes() != damaged
 
 
 def test_a_cache_that_cannot_be_written(
@@ -137,7 +141,7 @@ def test_a_cache_that_cannot_be_written(
 ) -> None:
     (tmp_path / "blocked").write_text("a file where a folder should be")
     monkeypatch.setenv("KID_HOME", str(tmp_path / "blocked"))
-    with pytest.raises(KidError, match="cannot write .*values") as caught:
+    with pytest.raises(KidError, match=r"cannot write .*values") as caught:
         ValueIndex.of(database)
     assert caught.value.mend
 
@@ -147,7 +151,7 @@ def test_a_full_disk_leaves_nothing_behind(database: Path, monkeypatch: pytest.M
         raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr(values, "_fill", full)
-    with pytest.raises(KidError, match="cannot write the value index .*: database or disk is full"):
+    with pytest.raises(KidError, match=r"cannot write the value index .*: database or disk is full"):
         ValueIndex.of(database)
     assert list((paths.cache_dir() / "values").iterdir()) == []
 
