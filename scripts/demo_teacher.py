@@ -23,8 +23,9 @@ from engine.models.load import load_model
 FOLDER = paths.demo_source() / "teacher"
 SPECIAL = ["<pad>", "</s>", "<s>"]
 VOCABULARY = 1500
-# Aliases (T1), digits one by one, words, runs of signs, blanks: numbers are copied digit by digit.
-PIECES = r" ?[A-Z]\d| ?\d| ?[\p{L}_]+| ?[^\s\p{L}\d_]+|\s+"
+# Keywords, aliases (T1) and lower-case words take the blank before them along. Names and numbers do not:
+# they are the same tokens behind a blank (in a question) and behind a quote (in SQL), so they can be copied.
+PIECES = r" ?[A-Z]\d| ?[A-Z]{2,}| ?[\p{Ll}_]+|\p{Lu}\p{L}*|\d+| ?[^\s\p{L}\d_]+|\s+"
 SHAPE = {
     "hidden_size": 192,
     "intermediate_size": 512,

@@ -18,7 +18,7 @@ from engine.data.demo.several_tables import SEVERAL_TABLES
 from engine.data.demo.terms import rank
 
 KINDS = ONE_TABLE + SEVERAL_TABLES
-TRAIN_PER_CELL = 21  # questions of one kind on one database
+TRAIN_PER_CELL = 44  # questions of one kind on one database
 HELD_OUT_PER_CELL = 2
 
 Item = dict[str, str]
