@@ -1,7 +1,7 @@
 """`python -P -m engine`: what the front end starts as a process of its own.
 
-    train --run DIR      do a run's work, from its newest checkpoint
-    plan                 a resolved profile as JSON on stdin → sizes, steps, memory as JSON on stdout
+train --run DIR      do a run's work, from its newest checkpoint
+plan                 a resolved profile as JSON on stdin → sizes, steps, memory as JSON on stdout
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def problems(values: Mapping[str, Any]) -> list[Problem]:
 def available() -> list[ProfileFile]:
     """Every profile that can be named, in search order; of two with one name, the first."""
     found: dict[str, ProfileFile] = {}
-    for file in _search("*"):
+    for file in _search():
         found.setdefault(file.name, file)
     return list(found.values())
 
@@ -135,7 +135,7 @@ def find(ref: str | Path, skip: Sequence[Path] = ()) -> Path:
         if path.is_file():
             return path
         raise ProfileError(f"there is no profile file {path}", "kid profiles list shows what there is")
-    for file in _search("*"):
+    for file in _search():
         if file.name == text and file.path.resolve() not in skip:
             return file.path
     names = [file.name for file in available()]
@@ -170,13 +170,13 @@ def _keys(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]
                 yield from _keys(kind, f"{prefix}{name}.")
 
 
-def _search(pattern: str) -> Iterator[ProfileFile]:
+def _search() -> Iterator[ProfileFile]:
     shipped = paths.shipped_profiles()
     folders = [("project", Path("profiles")), ("user", paths.user_profiles()), ("shipped", shipped)]
     for origin, folder in folders:
         if origin == "project" and folder.resolve() == shipped.resolve():
             continue
-        for path in sorted(folder.glob(f"{pattern}.toml")):
+        for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem):
             yield ProfileFile(path.stem, path, origin)
 
 
@@ -192,7 +192,8 @@ def _read_chain(
     base = own.pop("extends", None)
     _check_keys(own, str(path))
     own.setdefault("name", path.stem)
-    own.setdefault("description", "")
+    # What a file says of itself is not handed on: a changed profile has other results.
+    own |= {"description": own.get("description", ""), "recorded": own.get("recorded", [])}
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     if base is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tomlkit
-from tomlkit.items import AbstractTable
+from tomlkit.exceptions import TOMLKitError
 
 from engine import files, profile
 from engine.errors import ProfileError, UsageError
@@ -19,22 +21,32 @@ def set_value(path: Path, key: str, value: Any) -> None:
     leaves it as it was.
 
     Raises:
-        ProfileError: unknown key, impossible value.
+        ProfileError: no such file, not TOML, unknown key, impossible value.
         OpenError: the file cannot be written.
     """
-    text = path.read_text("utf-8")
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProfileError(f"{path}: cannot be read: {error}") from None
     changed = with_value(text, key, value)
     profile.from_file(path, text=changed)
     files.write_text(path, changed, sync=True)
 
 
 def with_value(text: str, key: str, value: Any) -> str:
-    """The TOML text with that key set; nothing else differs."""
-    document = tomlkit.parse(text)
+    """The TOML text with that key set (or taken out, for None); nothing else differs.
+
+    Raises:
+        ProfileError: the text is not TOML.
+    """
+    try:
+        document = tomlkit.parse(text)
+    except TOMLKitError as error:
+        raise ProfileError(f"not valid TOML: {error}") from None
     *tables, last = key.split(".")
     table: Any = document
     for name in tables:
-        if not isinstance(table.get(name), AbstractTable):
+        if not isinstance(table.get(name), MutableMapping):
             if value is None:
                 return text
             table[name] = tomlkit.table()
@@ -46,27 +58,29 @@ def with_value(text: str, key: str, value: Any) -> str:
     return tomlkit.dumps(document)
 
 
-def new(name: str, base: str, folder: Path, overrides: list[str]) -> Path:
-    """A new profile file that extends `base`, with these values on top.
+def new(name: str, base: str, folder: Path, overrides: Sequence[str] = ()) -> Path:
+    """A new profile file that extends `base`, with `a.b=value` on top.
 
     Raises:
         UsageError: the file exists already.
         ProfileError: there is no such base, an impossible name or value.
+        OpenError: the folder or the file cannot be written.
     """
     path = folder / f"{name}.toml"
     if path.exists():
         raise UsageError(f"{path} exists already", "choose another name, or edit it")
-    profile.find(base)
-    text = f'extends = "{base}"\ndescription = "As {base}, but …"\n'
+    origin = profile.find(base)
+    if os.sep in name:
+        raise ProfileError(f"'{name}' is no name of a profile", "the folder is named with --to")
+    # A name stays a name; a path is meant from here, not from the new file's folder.
+    extends = str(origin.resolve()) if base.endswith(".toml") or os.sep in base else base
+    text = tomlkit.dumps({"extends": extends, "description": f"{origin.stem}, changed"})
     for override in overrides:
-        key, value = profile.parse_override(override)
-        text = with_value(text, key, value)
+        text = with_value(text, *profile.parse_override(override))
     profile.from_file(path, text=text)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ProfileError(
-            f"cannot make {folder}: {error.strerror}", "choose another folder with --to"
-        ) from None
-    files.write_text(path, text)
+        raise files.write_error(folder, error) from error
+    files.write_text(path, text, sync=True)
     return path

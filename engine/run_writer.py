@@ -116,18 +116,22 @@ class RunWriter:
 
     def _take_lock(self) -> int:
         """An exclusive lock on the run, held until this process ends; the file names who holds it."""
-        handle = _open(self.run.path / "lock", os.O_RDWR | os.O_CREAT)
+        path = self.run.path / "lock"
+        handle = _open(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            os.ftruncate(handle, 0)
+            files.write_all(handle, f"{os.getpid()}\n".encode())
+        except BlockingIOError:
             holder = os.read(handle, 20).decode().strip() or "unknown"
             os.close(handle)
             raise RunError(
                 f"run {self.run.id} is already being written by process {holder}",
-                f"kid runs show {self.run.id} follows it; kid runs stop {self.run.id} ends it",
+                f"kid runs logs -f {self.run.id} follows it; kid runs stop {self.run.id} ends it",
             ) from None
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
+        except OSError as error:
+            os.close(handle)
+            raise files.write_error(path, error) from error
         return handle
 
     def _clear_stale_requests(self) -> None:

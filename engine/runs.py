@@ -76,6 +76,11 @@ class Run:
         status["quiet_s"] = max(0.0, time.time() - status["last_event"])
         return status
 
+    def report(self) -> dict[str, Any] | None:
+        """report.json, once the run is done."""
+        path = self.path / "report.json"
+        return _read_json(path) if path.exists() else None
+
     def next_generation(self) -> int:
         """The generation that the next engine of this run will write."""
         return max(self.generations(), default=0) + 1
@@ -254,9 +259,10 @@ def remove(run: Run) -> None:
         raise RunError(f"cannot remove {run.path}: {error.strerror}", "check its permissions") from error
 
 
-def process_mark() -> dict[str, Any]:
-    """What tells this process from a later one with the same number."""
-    return {"pid": os.getpid(), "pid_created": psutil.Process().create_time(), "host": socket.gethostname()}
+def process_mark(pid: int | None = None) -> dict[str, Any]:
+    """What tells a process (default: this one) from a later one with the same number."""
+    process = psutil.Process(pid)
+    return {"pid": process.pid, "pid_created": process.create_time(), "host": socket.gethostname()}
 
 
 def is_alive(mark: dict[str, Any]) -> bool:

@@ -16,9 +16,9 @@ from kidtui.commands import data, distill, doctor, profiles, runs
 app = typer.Typer(
     name="kid",
     help="Distil small text-to-SQL language models from large ones.",
-    epilog="Start with `kid distill`: an embedded demo, minutes on a laptop. Exit codes: 0 ok, 1 the work failed,"
-    " 2 usage or profile, 3 a model, database or data set could not be opened, 4 time limit, 5 refused by the"
-    " SQL guard, 130 interrupted.",
+    epilog="Start with `kid distill`: an embedded demo, minutes on a laptop."
+    " Exit codes: 0 ok, 1 the work failed, 2 usage or profile, 3 a model, database or data set could not be"
+    " opened, 4 time limit, 5 refused by the SQL guard, 130 interrupted.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -52,6 +52,8 @@ def main() -> None:
     """Run the command line; every failure is one message and an exit code."""
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without – or ✓
     sys.exit(run([argument for argument in arguments if argument != "--debug"], debug=debug))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from engine.errors import KidError
@@ -18,6 +19,15 @@ def data(text: str) -> None:
 def data_json(value: Any, *, lines: bool = False) -> None:
     """A value as JSON on stdout: indented, or on one line as part of a stream."""
     data(json.dumps(value, ensure_ascii=False, indent=None if lines else 2, default=str))
+
+
+def report(path: Path) -> None:
+    """A run's report.md on stdout, laid out for reading; the same words in a pipe, without colour."""
+    from rich.console import Console
+
+    from kidtui.report import layout
+
+    Console(highlight=False).print(layout(path.read_text("utf-8")), soft_wrap=True)
 
 
 def note(text: str) -> None:

@@ -9,13 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from engine import files, runs
 from engine.errors import KidError, RunError
@@ -42,47 +40,49 @@ class Engine:
             lines = log.read().decode(errors="replace").rstrip().splitlines()
         return "\n".join(lines[-num_lines:])
 
+    def kill(self) -> None:
+        """End it at once, with what it has started."""
+        if self.process.poll() is None:  # it is ours: until we have asked, nobody else has its number
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
-def start(run: Run) -> Engine:
+
+def start(run: Run, command: Sequence[str] = ENGINE_COMMAND) -> Engine:
     """Start the engine on a run, new or interrupted, detached from this terminal.
 
+    Args:
+        run: a run that no engine works on.
+        command: what to start; `train --run DIR` is added.
+
     Raises:
-        RunError: the run is alive already.
-        KidError: the process cannot be started.
+        RunError: the run is alive already, or its folder cannot be written.
+        KidError: the process cannot be started; the disk is full.
     """
     with _one_at_a_time(run):
         status = run.status()
         if status["state"] in runs.LIVE_STATES and status.get("pid") is not None:
+            follow = f"kid runs logs -f {run.id} follows it; kid runs stop {run.id} ends it"
+            paused = f"kid runs resume {run.id} lets it go on"
             raise RunError(
                 f"run {run.id} is already {status['state']} (pid {status['pid']})",
-                f"kid runs logs -f {run.id} follows it; kid runs stop {run.id} ends it",
+                paused if status["state"] == "paused" else follow,
             )
-        for name in runs.REQUESTS:
-            (run.path / "control" / name).unlink(missing_ok=True)
-        generation = run.next_generation()
-        # Relative paths in the profile are meant from where the run was made.
-        made_in = Path(run.info()["cwd"])
         try:
+            for name in runs.REQUESTS:
+                (run.path / "control" / name).unlink(missing_ok=True)
+            generation = run.next_generation()
             with (run.path / "out.log").open("ab") as out, (run.path / "err.log").open("ab") as err:
                 err_log_start = err.tell()
-                process = subprocess.Popen(
-                    [*ENGINE_COMMAND, "train", "--run", str(run.path)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    cwd=made_in if made_in.is_dir() else None,
-                    env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                    start_new_session=True,
-                )
+                engine = Engine(run, _spawn(run, command, out, err), generation, err_log_start)
         except OSError as error:
             raise KidError(f"cannot start the engine of run {run.id}: {error}") from error
-        mark = {
-            "pid": process.pid,
-            "pid_created": psutil.Process(process.pid).create_time(),
-            "host": socket.gethostname(),
-        }
-        files.write_json(run.path / "launch.json", {"generation": generation, **mark})
-        return Engine(run, process, generation, err_log_start)
+        try:
+            mark = runs.process_mark(engine.process.pid)
+            files.write_json(run.path / "launch.json", {"generation": generation, **mark})
+        except BaseException:
+            engine.kill()
+            raise
+        return engine
 
 
 def kill(run: Run) -> int:
@@ -92,21 +92,24 @@ def kill(run: Run) -> int:
         The process id.
 
     Raises:
-        RunError: there is no process to end on this machine.
+        RunError: there is no process to end on this machine, or it is somebody else's.
     """
     status = run.status()
     pid = status.get("pid")
     if status["state"] not in runs.LIVE_STATES or pid is None or status["host"] != socket.gethostname():
         raise RunError(f"run {run.id} has no living process here", f"it is {status['state']}")
-    # An engine that somebody started by hand may share its group with their shell.
-    if os.getpgid(pid) == pid:
-        os.killpg(pid, signal.SIGKILL)
-    else:
-        os.kill(pid, signal.SIGKILL)
+    try:
+        # An engine that somebody started by hand may share its group with their shell.
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, signal.SIGKILL)
+        else:
+            os.kill(pid, signal.SIGKILL)
+    except OSError as error:
+        raise RunError(f"cannot end process {pid} of run {run.id}: {error.strerror}") from error
     return int(pid)
 
 
-def plan(profile: Profile, data_dir: Path | None) -> dict[str, Any]:
+def plan(profile: Profile, data_dir: Path | None, command: Sequence[str] = ENGINE_COMMAND) -> dict[str, Any]:
     """What a run of this profile would be: parameters, memory, steps. Nothing is written.
 
     Raises:
@@ -117,7 +120,7 @@ def plan(profile: Profile, data_dir: Path | None) -> dict[str, Any]:
         "data_dir": str(data_dir.expanduser().absolute()) if data_dir is not None else None,
     }
     done = subprocess.run(
-        [*ENGINE_COMMAND, "plan"], input=json.dumps(request), capture_output=True, text=True, check=False
+        [*command, "plan"], input=json.dumps(request), capture_output=True, text=True, check=False
     )
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
@@ -131,9 +134,28 @@ def plan(profile: Profile, data_dir: Path | None) -> dict[str, Any]:
     return answer
 
 
+def _spawn(run: Run, command: Sequence[str], out: Any, err: Any) -> subprocess.Popen[bytes]:
+    # Relative paths in the profile are meant from where the run was made.
+    made_in = Path(run.info()["cwd"])
+    return subprocess.Popen(
+        [*command, "train", "--run", str(run.path)],
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=err,
+        cwd=made_in if made_in.is_dir() else None,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
+
+
 @contextmanager
 def _one_at_a_time(run: Run) -> Iterator[None]:
     """Two front ends that resume one run at once: the second waits, and sees the first one's engine."""
-    with (run.path / "launch.lock").open("w") as lock:
+    path = run.path / "launch.lock"
+    try:
+        lock = path.open("w")
+    except OSError as error:
+        raise files.write_error(path, error) from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

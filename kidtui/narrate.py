@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kidtui.watch import View
+
 
 def event(what: Mapping[str, Any]) -> str | None:
     """One line that tells of an event; None for kinds that have no words."""
     words = _WORDS.get(what["kind"])
     return words(what) if words else None
+
+
+def progress(view: View) -> str:
+    """One line that tells where a run is."""
+    at = view.progress
+    if at.name == "training" and view.step:
+        return _step(view.step)
+    return f"{at.name} {count(at.done)}/{count(at.total)}" if at.total else at.name
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -38,7 +48,7 @@ def loss(step: Mapping[str, Any]) -> str:
     parts = [
         f"{name} {number(step[key])}"
         for name, key in (("kd", "loss_kd"), ("mle", "loss_mle"))
-        if isinstance(step.get(key), int | float)
+        if step.get(key)  # plain fine-tuning has no kd part
     ]
     total = f"loss {number(step.get('loss'))}"
     return f"{total} ({', '.join(parts)})" if len(parts) > 1 else total

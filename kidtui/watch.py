@@ -51,11 +51,13 @@ def fold_all(view: View, events: Iterable[Event]) -> View:
 
 
 def _run_start(view: View, event: Event) -> View:
+    total = event.get("total_steps") or 0
     return replace(
         view,
         profile=event.get("profile") or "",
-        total_steps=event.get("total_steps") or 0,
+        total_steps=total,
         parameters=event.get("parameters") or {},
+        progress=Progress("training", 0, total),  # unless a phase says what comes before
     )
 
 

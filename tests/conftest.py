@@ -22,5 +22,4 @@ def data_dir() -> Path:
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing that a test does reaches the user's own runs, profiles or caches."""
-    if "KID_HOME" not in os.environ:
-        monkeypatch.setenv("KID_HOME", str(tmp_path / "kid-home"))
+    monkeypatch.setenv("KID_HOME", str(tmp_path / "kid-home"))

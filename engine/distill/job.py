@@ -124,7 +124,7 @@ class Job:
         self, profile: Profile, pair: Pair, encoder: Encoder, items: list[Item], scorer: Scorer
     ) -> Trainer:
         if profile.train.activation_checkpointing:
-            pair.student.gradient_checkpointing_enable({"use_reentrant": False})
+            pair.student.activation_checkpointing_enable({"use_reentrant": False})
             if profile.student.lora:
                 pair.student.enable_input_require_grads()
         accelerator = make_accelerator(pair)

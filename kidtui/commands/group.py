@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import typer
 
+from engine.errors import UsageError
+from kidtui.commands.options import Json
 
-def group(name: str, purpose: str, default: Callable[[], None]) -> typer.Typer:
-    """A Typer for `kid NAME …`; `kid NAME` alone calls `default`."""
+
+def group(name: str, purpose: str) -> typer.Typer:
+    """A Typer for `kid NAME …`; `kid NAME [--json]` alone does the command that is added first."""
     app = typer.Typer(
         name=name,
         help=purpose,
@@ -17,8 +18,13 @@ def group(name: str, purpose: str, default: Callable[[], None]) -> typer.Typer:
     )
 
     @app.callback(invoke_without_command=True)
-    def _without_command(context: typer.Context) -> None:
+    def _without_command(context: typer.Context, as_json: Json = False) -> None:
         if context.invoked_subcommand is None:
-            default()
+            first = app.registered_commands[0].callback
+            assert first is not None
+            first(as_json=as_json)
+        elif as_json:
+            told = f"kid {name} {context.invoked_subcommand} --json"
+            raise UsageError("--json comes after the command", told)
 
     return app

@@ -12,7 +12,7 @@ from kidtui.commands.options import Json, Set
 
 Ref = Annotated[str, typer.Argument(metavar="NAME", help="Name of a profile, or path of its file.")]
 
-app = group("profiles", "The TOML profiles that runs are made from.", lambda: list_())
+app = group("profiles", "The TOML profiles that runs are made from.")
 
 
 @app.command("list")
@@ -82,7 +82,7 @@ def new(
     from engine import paths, profile_edit
     from kidtui import console
 
-    path = profile_edit.new(name, base, folder or paths.user_profiles(), overrides or [])
+    path = profile_edit.new(name, base, folder or paths.user_profiles(), overrides or ())
     if as_json:
         console.data_json({"name": name, "path": str(path)})
     else:

@@ -27,7 +27,7 @@ _MARKS = {
 _QUIET_SECONDS = 60.0
 _FOLLOW_SECONDS = 0.3
 
-app = group("runs", "What ran, and where it is.", lambda: list_())
+app = group("runs", "What ran, and where it is.")
 
 
 @app.command("list")
@@ -45,8 +45,9 @@ def list_(as_json: Json = False) -> None:
         return
     rows = [
         (
-            _MARKS.get(one["state"], "?"), one["id"], _state(one), _steps(one), narrate.number(one.get("loss")),
-            narrate.number(one.get("ex")), _when(one.get("created")), one.get("problem") or "",
+            _MARKS.get(one["state"], "?"), one["id"], _state(one), _steps(one),
+            narrate.number(one.get("loss")), narrate.number(one.get("ex")),
+            _when(one.get("created")), one.get("problem") or "",
         )
         for one in found
     ]  # fmt: skip
@@ -79,9 +80,9 @@ def show(which: WhichOrNewest = None, as_json: Json = False) -> None:
         console.data(f"{name:<11} {value}")
     if error := status.get("error"):
         console.data(f"{'error':<11} {error['message']}\n{'':<11} {error['mend']}")
-    report = run.path / "report.md"
-    if report.exists():
-        console.data("\n" + report.read_text("utf-8").rstrip())
+    if (run.path / "report.md").exists():
+        console.data("")
+        console.report(run.path / "report.md")
     if status["state"] in ("lost", "stopped", "failed"):
         console.note(f"kid distill --resume {run.id} goes on from the last checkpoint")
 
@@ -108,9 +109,8 @@ def logs(
         return
     reader = EventReader(run)
     while True:
-        alive = (
-            run.status()["state"] in runs.LIVE_STATES
-        )  # before reading: the last events are then all there
+        # Before reading: the last events are then all there.
+        alive = run.status()["state"] in runs.LIVE_STATES
         for event in reader.poll():
             if as_json:
                 console.data_json(event, lines=True)
@@ -160,10 +160,13 @@ def remove(
 ) -> None:
     """Delete a run: its directory with checkpoints, student and report."""
     from engine import runs
+    from engine.errors import KidError, UsageError
 
     run = _find(which)
-    if not yes and sys.stdin.isatty():
-        typer.confirm(f"delete {run.path}?", abort=True, err=True)
+    if not yes and not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask whether to delete it", "--yes deletes without asking")
+    if not yes and not typer.confirm(f"delete run {run.id} in {run.path}?", err=True):
+        raise KidError(f"run {run.id} is kept")
     runs.remove(run)
     _asked(run, "remove", f"run {run.id} is removed", as_json)
 
@@ -199,23 +202,19 @@ def _find(which: str | None) -> Run:
 
 def _summary(run: Run) -> dict[str, Any]:
     """A run for the list; one that cannot be read is listed too, with the reason."""
-    import json
-
     from engine.errors import RunError
 
     try:
-        info, status = run.info(), run.status()
+        info, status, report = run.info(), run.status(), run.report()
     except RunError as error:
         return {"id": run.id, "path": str(run.path), "state": "lost", "problem": error.message}
-    report = run.path / "report.json"
-    ex = json.loads(report.read_bytes())["ex"]["student"] if report.exists() else None
     kept = ("state", "step", "total_steps", "epoch", "loss", "eta_s", "phase", "generation", "pid", "quiet_s")
     return {
         "id": run.id,
         "path": str(run.path),
         "profile": info["profile"]["name"],
         "created": info["created"],
-        "ex": ex,
+        "ex": report["ex"]["student"] if report else None,
         **{key: status.get(key) for key in kept},
     }
 
@@ -235,6 +234,8 @@ def _steps(status: dict[str, Any]) -> str:
 
     if status.get("step") is None and status["state"] in ("starting", "running"):
         return str(status.get("phase") or "–")
+    if status.get("step") is None and status.get("total_steps") is None:
+        return "–"
     return f"{count(status.get('step'))}/{count(status.get('total_steps'))}"
 
 

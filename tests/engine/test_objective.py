@@ -68,3 +68,114 @@ def test_shared_prefix_equals_naive(kind, method):
     shared = run(objective(student, teacher, **method))
     naive = run(objective(student, teacher, shared=False, **method))
     assert_same(shared, naive)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_any_split_gives_the_same_gradient(shared):
+    """Chunks of a group, groups of a step, and their order: the mean is over the step's tokens."""
+    student, teacher = tiny.model("llama"), tiny.model("llama", seed=7)
+    items = tiny.items(6)
+    whole = run(objective(student, teacher, shared=shared), [items])
+    for groups, rows in [([items], 1), ([items], 4), ([items[3:], items[:3]], 0), ([items[::-1]], 2)]:
+        assert_same(whole, run(objective(student, teacher, shared=shared), groups, max_rows=rows))
+
+
+def test_two_databases_in_a_step_equal_their_weighted_sum():
+    student, teacher = tiny.model("qwen2"), tiny.model("qwen2", seed=7)
+    here, there = tiny.items(2), tiny.items(4, seed=5, database=Path("b.sqlite"), start=10)
+    both, gradient = run(objective(student, teacher), [here, there])
+    (one, left), (other, right) = (
+        run(objective(student, teacher), [here]),
+        run(objective(student, teacher), [there]),
+    )
+    total = one.num_tokens + other.num_tokens
+    assert both.loss == pytest.approx(
+        (one.loss * one.num_tokens + other.loss * other.num_tokens) / total, rel=1e-5
+    )
+    for name in gradient:
+        expected = (left[name] * one.num_tokens + right[name] * other.num_tokens) / total
+        torch.testing.assert_close(gradient[name], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_sequence_normalisation_weighs_answers_alike():
+    student = tiny.model("llama")
+    items = tiny.items(3)
+    result, _ = run(objective(student, None, name="sft", normalise="sequence"), [items])
+    single = [run(objective(student, None, name="sft"), [[item]])[0].loss for item in items]
+    assert result.loss == pytest.approx(sum(single) / 3, rel=1e-5)
+
+
+def test_labels_are_shifted_and_eos_is_learned():
+    """By hand: the loss of one item is the mean of −log q over its answer, EOS included."""
+    student = tiny.model("llama")
+    (item,) = tiny.items(1)
+    result, _ = run(objective(student, None, name="sft"), [[item]])
+    row = torch.tensor([[*tiny.prefix(), *item.suffix, *item.answer]])
+    with torch.no_grad():
+        log_q = student(input_ids=row).logits[0].log_softmax(-1)
+    first = len(tiny.prefix()) + len(item.suffix)
+    by_hand = [-log_q[first + t - 1, token].item() for t, token in enumerate(item.answer)]
+    assert item.answer[-1] == tiny.EOS
+    assert result.loss == pytest.approx(sum(by_hand) / len(by_hand), rel=1e-5)
+    assert result.num_tokens == len(item.answer)
+
+
+def test_no_masks_is_rkd_and_all_masks_keep_eos():
+    student, teacher = tiny.model("llama"), tiny.model("llama", seed=7)
+    assert_same(
+        run(objective(student, teacher, mask_ratio=0.0)), run(objective(student, teacher, name="rkd"))
+    )
+    made = objective(student, teacher, mask_ratio=1.0, rewrite="mask")
+    result, _ = run(made)
+    assert set(result.sample["masked"]) == {tiny.MASK}
+    assert result.num_recovered == 0
+
+
+def test_rewriting_changes_masked_tokens_only():
+    student, teacher = tiny.model("llama"), tiny.model("llama", seed=7)
+    sample = run(objective(student, teacher, mask_ratio=0.5), [tiny.items(3)[2:]])[0].sample
+    changed = [token == tiny.MASK for token in sample["masked"]]
+    assert any(changed)
+    for masked, gold, kept, guess in zip(
+        changed, sample["gold"], sample["masked"], sample["imperfect"], strict=True
+    ):
+        assert masked or gold == kept == guess
+        assert guess not in (tiny.MASK, tiny.EOS, tiny.PAD)
+
+
+def test_warm_up_is_plain_sft():
+    student, teacher = tiny.model("llama"), tiny.model("llama", seed=7)
+    warm = run(objective(student, teacher), warming_up=True)
+    assert_same(warm, run(objective(student, None, name="sft")))
+
+
+def test_vocabularies_that_differ_in_padding_rows():
+    student, teacher = tiny.model("llama"), tiny.model("llama", seed=7, vocab_size=tiny.VOCABULARY + 3)
+    result, gradient = run(objective(student, teacher))
+    assert result.loss_kd > 0
+    assert all(value.isfinite().all() for value in gradient.values())
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_lora_and_checkpointing(kind):
+    """Shared = naive with LoRA; the naive step with activation checkpointing gives the same gradient."""
+    from engine.models.pair import add_lora
+    from engine.settings import Lora, Student
+
+    def made():
+        torch.manual_seed(5)
+        model = add_lora(tiny.model(kind), Student(model="x", lora=Lora(rank=4, alpha=8)))
+        with torch.no_grad():  # LoRA's B starts at zero, where A has no gradient
+            for name, parameter in model.named_parameters():
+                if "lora_B" in name:
+                    parameter.normal_(std=0.05)
+        return model
+
+    teacher = tiny.model(kind, seed=7)
+    shared, naive = made(), made()
+    left, right = run(objective(shared, teacher)), run(objective(naive, teacher, shared=False))
+    assert_same(left, right)
+    naive.enable_input_require_grads()
+    naive.activation_checkpointing_enable({"use_reentrant": False})
+    naive.train()
+    assert_same(left, run(objective(naive, teacher, shared=False)))
