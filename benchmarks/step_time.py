@@ -195,8 +195,9 @@ def main() -> None:
             }
             found[name] = {"seconds": seconds, "ratios": ratios, "sizes": vars(setting)}
             print(
-                f"\n{name}: student {setting.student_layers} × {setting.width}, teacher {setting.teacher_layers} × "
-                f"{setting.width}, vocabulary {setting.vocabulary}; {setting.questions} questions, prefix "
+                f"\n{name}: student {setting.student_layers} × {setting.width}, "
+                f"teacher {setting.teacher_layers} × {setting.width}, "
+                f"vocabulary {setting.vocabulary}; {setting.questions} questions, prefix "
                 f"{setting.prefix}, question {setting.question}, SQL {setting.sql}"
             )
             for row, value in seconds.items():

@@ -79,7 +79,8 @@ def make_tokenizer() -> None:
     ]
     answers = sorted(len(wrapped(prompter.target(e.query))["input_ids"]) for e in data.examples)
     print(
-        f"{len(wrapped)} tokens; prefixes {lengths}; answers median {answers[len(answers) // 2]}, longest {answers[-1]}"
+        f"{len(wrapped)} tokens; prefixes {lengths}; "
+        f"answers median {answers[len(answers) // 2]}, longest {answers[-1]}"
     )
 
 

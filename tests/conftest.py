@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # before any import reads it: no test asks a network
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 

@@ -36,7 +36,7 @@ def train(run: Run) -> int:
     with RunWriter(run) as writer:
         control = Control(writer)
         try:
-            Job(run, writer, control).run()
+            Job(run, writer, control).work()
         except StopRequested:
             writer.finish("stopped")
             return 0
@@ -52,22 +52,22 @@ def train(run: Run) -> int:
 class Job:
     """A run's work, phase by phase. Each phase is skipped where a former generation did it."""
 
-    run_: Run
+    directory: Run
     writer: RunWriter
     control: Control
 
-    def run(self) -> None:
-        profile = self.run_.profile()
+    def work(self) -> None:
+        profile = self.directory.profile()
         self.writer.update(state="running", phase="loading")
         self.writer.event("phase", name="loading", done=0, total=0)
-        train_set, eval_set = load_data(profile, self.run_.info().get("data_dir"))
+        train_set, eval_set = load_data(profile, self.directory.info().get("data_dir"))
         set_threads(profile)
         torch.manual_seed(profile.train.seed)
         pair = build_pair(profile)
         encoder = Encoder(pair.tokenizer, profile.data)
         for data in (train_set, eval_set):
             encoder.add(data)
-        scorer = Scorer(self.run_, self.writer, self.control, encoder, eval_set, profile.eval,
+        scorer = Scorer(self.directory, self.writer, self.control, encoder, eval_set, profile.eval,
                         profile.data.max_answer_tokens)  # fmt: skip
         items = self._items(encoder, train_set, profile)
         trainer = self._trainer(profile, pair, encoder, items, scorer)
@@ -94,7 +94,7 @@ class Job:
         scores = scorer.score(pair.student, "student")
         if scores.ex > trainer.progress.best_ex:
             self._save(pair, profile, "best")
-        report.write(self.run_, profile, scorer, trainer.progress, counts, (train_set, eval_set))
+        report.write(self.directory, profile, scorer, trainer.progress, counts, (train_set, eval_set))
 
     def _items(self, encoder: Encoder, data: DataSet, profile: Profile) -> list[Item]:
         """The training items; those with over-long answers are left out, which is said once."""
@@ -163,7 +163,7 @@ class Job:
         return profile.train.shared_prefix and reason is None
 
     def _save(self, pair: Pair, profile: Profile, name: str) -> None:
-        save_student(pair, self.run_.path / "student" / name, merged=profile.student.save_merged)
+        save_student(pair, self.directory.path / "student" / name, merged=profile.student.save_merged)
 
 
 def load_data(profile: Profile, data_dir: str | None) -> tuple[DataSet, DataSet]:

@@ -170,7 +170,7 @@ class Trainer:
         if progress.bad_in_a_row == _MAX_BAD_STEPS:
             kept = checkpoint.names(self._checkpoints)
             raise KidError(
-                f"the loss was not finite in {_MAX_BAD_STEPS} steps in a row, the last one step {progress.step}",
+                f"the loss was not finite in {_MAX_BAD_STEPS} steps in a row, up to step {progress.step}",
                 "lower train.learning_rate; "
                 + (f"the last good checkpoint is {kept[-1].name}" if kept else "there is no checkpoint yet"),
             )

@@ -61,7 +61,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines = [
         f"# {report['run']}: {report['method']['name']} on {report['data']['train']['name']}",
         "",
-        f"Execution accuracy (EX) on {report['num_questions']} questions of {report['data']['eval']['name']}:",
+        f"Execution accuracy (EX) on {report['num_questions']} questions of "
+        f"{report['data']['eval']['name']}:",
         "",
         "| model | parameters | EX | runs without error | ms per answer |",
         "| --- | ---: | ---: | ---: | ---: |",
@@ -101,11 +102,8 @@ def _by_hardness(scores: Mapping[str, Any]) -> list[str]:
         cells = [told["by_hardness"][level] for level in levels]
         shown = [f"{cell['ex']:.3f}" if cell["num"] else "–" for cell in cells]
         lines.append(f"| {role.replace('_', ' ')} | " + " | ".join(shown) + " |")
-    lines.append(
-        "| questions | "
-        + " | ".join(str(scores["student"]["by_hardness"][x]["num"]) for x in levels)
-        + " |"
-    )
+    sizes = [str(scores["student"]["by_hardness"][level]["num"]) for level in levels]
+    lines.append("| questions | " + " | ".join(sizes) + " |")
     return lines
 
 
@@ -114,7 +112,8 @@ def _warnings(results: Mapping[str, Scores]) -> list[str]:
     if teacher := results.get("teacher"):
         if teacher.ex < _POOR_TEACHER:
             found.append(
-                f"the teacher's EX is {teacher.ex:.3f}: it has little to teach. Tune it first with a -teacher profile"
+                f"the teacher's EX is {teacher.ex:.3f}: it has little to teach; "
+                "tune it first with a -teacher profile"
             )
         if teacher.ex < results["student"].ex:
             found.append("the student is better than its teacher: distilling from a better one should pay")

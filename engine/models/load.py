@@ -69,7 +69,7 @@ def locate(spec: str) -> Source:
         if not (path / "config.json").is_file():
             raise ModelError(f"model {spec}: {path} holds no config.json", "name the folder of a saved model")
         return Source(spec, str(path))
-    if spec.startswith("package:") or spec.count("/") != 1 or spec.startswith((".", "/", "~")):
+    if spec.startswith(("package:", ".", "/", "~")) or spec.count("/") != 1:
         raise ModelError(f"model {spec}: nothing at {path}", "name a hub id, a directory or a .gguf file")
     return Source(spec, spec)
 
@@ -185,7 +185,7 @@ def _explained(source: Source) -> Iterator[None]:
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         if not Path(source.location).exists():
             raise ModelError(
-                f"model {source.spec}: not on this machine, and the hub did not give it: {_first_line(error)}",
+                f"model {source.spec}: not here, and the hub did not give it: {_first_line(error)}",
                 "check the name and the network, or name a local directory",
             ) from error
         raise ModelError(

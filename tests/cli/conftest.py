@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,5 +125,5 @@ def kill_engine(run: Run) -> None:
     os.killpg(run.status()["pid"], signal.SIGKILL)
 
 
-def events(run: Run, kind: str) -> list[dict[str, object]]:
+def events(run: Run, kind: str) -> list[dict[str, Any]]:
     return [dict(event) for event in EventReader(run).poll() if event["kind"] == kind]
