@@ -12,6 +12,7 @@ Writing events is in `engine.run_writer`, reading them in `engine.event_reader`.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
@@ -245,7 +246,11 @@ def remove(run: Run) -> None:
     Raises:
         RunError: it is running, or cannot be deleted.
     """
-    status = run.status()
+    try:
+        status = run.status()
+    except RunError:
+        # Broken: whether somebody still writes it, only the lock can tell.
+        status = {"state": "running" if _is_locked(run) else "lost"}
     if status["state"] in LIVE_STATES:
         raise RunError(
             f"run {run.id} is {status['state']} (pid {status.get('pid')})", f"kid runs stop {run.id} first"
@@ -276,6 +281,18 @@ def is_alive(mark: dict[str, Any]) -> bool:
         return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def _is_locked(run: Run) -> bool:
+    """Whether a RunWriter holds the run."""
+    try:
+        with (run.path / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -115,8 +115,8 @@ class Job:
             first, what = next(iter(encoder.prompter.dropped.items()))
             self.writer.event(
                 "warning",
-                message=f"{len(encoder.prompter.dropped)} schemas are cut to the prompt's budget; "
-                f"{Path(first).stem}: {what}",
+                message=f"prompts on {len(encoder.prompter.dropped)} databases are cut to "
+                f"data.max_prompt_tokens = {profile.data.max_prompt_tokens}; {Path(first).stem}: {what}",
             )
         return kept
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from engine.data.benchmarks import Example
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """One prediction judged.
 
@@ -44,7 +44,7 @@ class Verdict:
     vacuous: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Group:
     """The predictions that share a database and a gold query, as they are run."""
 
@@ -54,7 +54,7 @@ class _Group:
     positions: dict[str, list[int]] = field(default_factory=dict)  # prediction -> where it stands
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Finding:
     correct: bool
     error: str | None = None
@@ -160,21 +160,26 @@ def _is_empty(executor: Executor, database: Path, table: str) -> bool:
 
 
 def summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Figures of a set of verdicts: shares from 0 to 1, and counts.
+    """Figures of a set of verdicts, as fractions of 1; plain enough for JSON.
 
-    All but `gold_failed` (a count) is over the items whose gold ran: `num` of them. Where there are
-    none a share is 0.
+    Items whose gold failed are counted in `num_questions` and `gold_failed` alone. Where nothing
+    is left to score, `ex` and `executable` are 0, and the figures of parts of the set None.
     """
     scored = [verdict for verdict in verdicts if not verdict.gold_failed]
+    by_hardness = {level: [verdict for verdict in scored if verdict.hardness == level] for level in LEVELS}
     return {
-        **_accuracy(scored),
+        "ex": _accuracy(scored) or 0.0,
+        "num_questions": len(verdicts),
         "gold_failed": len(verdicts) - len(scored),
-        "by_hardness": {level: _accuracy([v for v in scored if v.hardness == level]) for level in LEVELS},
-        "without_vacuous": _accuracy([verdict for verdict in scored if not verdict.vacuous]),
         "executable": sum(verdict.error is None for verdict in scored) / max(1, len(scored)),
+        "by_hardness": {
+            level: {"ex": _accuracy(items), "num": len(items)} for level, items in by_hardness.items()
+        },
         "errors": dict(Counter(verdict.error for verdict in scored if verdict.error).most_common()),
+        "vacuous": sum(verdict.vacuous for verdict in scored),
+        "ex_without_vacuous": _accuracy([verdict for verdict in scored if not verdict.vacuous]),
     }
 
 
-def _accuracy(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    return {"ex": sum(verdict.correct for verdict in verdicts) / max(1, len(verdicts)), "num": len(verdicts)}
+def _accuracy(verdicts: Sequence[Verdict]) -> float | None:
+    return sum(verdict.correct for verdict in verdicts) / len(verdicts) if verdicts else None

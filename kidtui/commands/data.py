@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,27 +35,33 @@ def list_(data_dir: DataDir = None, as_json: Json = False) -> None:
 def check(
     spec: Annotated[str, typer.Argument(metavar="SET", help="Such as spider/dev, or file:PATH.")],
     data_dir: DataDir = None,
+    databases: Annotated[
+        Path | None,
+        typer.Option(
+            "--databases", metavar="DIR", help="Look for its databases here, as data.databases does."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Read a data set whole and say what is wrong with it, if anything is."""
     from engine.data import benchmarks
     from kidtui import console
 
-    dataset = benchmarks.load(spec, data_dir)
+    dataset = benchmarks.load(spec, data_dir, databases)
     problems = benchmarks.check(dataset)
-    databases = {example.db_id for example in dataset.examples}
+    num_databases = len({example.db_id for example in dataset.examples})
     if as_json:
         console.data_json(
             {
                 "name": dataset.name,
                 "num_examples": len(dataset.examples),
-                "num_databases": len(databases),
+                "num_databases": num_databases,
                 "fingerprint": dataset.fingerprint,
                 "problems": [asdict(problem) for problem in problems],
             }
         )
     else:
-        console.data(f"{dataset.name}: {len(dataset.examples)} examples, {len(databases)} databases")
+        console.data(f"{dataset.name}: {len(dataset.examples)} examples, {num_databases} databases")
         for problem in problems:
             console.data(f"{problem.subject}: {problem.message}")
         if not problems:

@@ -70,11 +70,15 @@ def distill(
 def _create(chosen: Profile, data_dir: Path | None) -> Run:
     """A new run, made only when its data can be read: a mistyped path leaves nothing behind."""
     from engine import runs
-    from engine.data import benchmarks
+    from engine.data import benchmarks, schema
 
-    databases = Path(chosen.data.databases) if chosen.data.databases else None
+    folder = Path(chosen.data.databases) if chosen.data.databases else None
+    files = set()
     for spec in (chosen.data.train, chosen.data.eval):
-        benchmarks.load(spec, data_dir, databases)
+        files |= {example.database for example in benchmarks.load(spec, data_dir, folder).examples}
+    for file in files:
+        with schema.open_database(file) as connection:
+            schema.list_tables(connection)
     return runs.create(chosen, sys.argv, data_dir=data_dir)
 
 

@@ -174,11 +174,13 @@ def _find_model(ref: str) -> tuple[str | None, str]:
     if Path(ref).expanduser().exists():
         return str(Path(ref).expanduser()), ""
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    cached = try_to_load_from_cache(ref, "config.json")
-    return str(Path(cached).parent) if isinstance(
-        cached, str
-    ) else None, "it is fetched from the hub when used"
+    try:
+        cached = try_to_load_from_cache(ref, "config.json")
+    except HFValidationError:
+        return None, "neither a file nor the name of a model on the hub"
+    return str(Path(cached).parent) if isinstance(cached, str) else None, "fetched from the hub when used"
 
 
 def _data(data_dir: Path | None) -> Iterator[Finding]:

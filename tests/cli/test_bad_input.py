@@ -64,7 +64,9 @@ def test_key_misspelt_in_a_file(kid: Kid, project: Path) -> None:
     path.write_text(path.read_text() + "[train]\nepoch = 3\n")
     answer = distill(kid)
     assert (answer.code, nothing_is_left()) == (2, True)
-    assert answer.err == "error: profiles/tiny.toml: unknown key 'train.epoch'\n  did you mean 'train.epochs'?\n"
+    assert (
+        answer.err == "error: profiles/tiny.toml: unknown key 'train.epoch'\n  did you mean 'train.epochs'?\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,9 @@ def test_data(kid: Kid, project: Path, content: str | None, message: str) -> Non
     assert nothing_is_left()
 
 
-@pytest.mark.parametrize("content", [b"not a database" * 100, b"SQLite format 3\0" + b"\xff" * 4096])
+@pytest.mark.parametrize(
+    "content", [b"not a database" * 100, b"SQLite format 3\0" + b"\xff" * 4096], ids=["text", "head"]
+)
 def test_corrupt_database(kid: Kid, project: Path, content: bytes) -> None:
     (project / "databases" / "zoo.sqlite").write_bytes(content)
     answer = distill(kid)
@@ -122,9 +126,7 @@ def test_model_not_found_by_the_real_engine(kid: Kid) -> None:
     assert len(runs.all_runs()) == 1
 
 
-def test_runs_folder_that_cannot_be_made(
-    kid: Kid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runs_folder_that_cannot_be_made(kid: Kid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("KID_HOME", str(tmp_path / "file" / "home"))
     answer = distill(kid)
@@ -171,7 +173,9 @@ def test_resume_of_a_finished_run(kid: Kid, start: Start) -> None:
     run = runs.all_runs()[0]
     answer = kid("distill", "--resume", run.id)
     assert answer.code == 2
-    assert answer.err == f"error: run {run.id} is done: there is nothing to resume\n  kid runs show {run.id}\n"
+    assert (
+        answer.err == f"error: run {run.id} is done: there is nothing to resume\n  kid runs show {run.id}\n"
+    )
     assert run.generations() == [1]
 
 

@@ -1,4 +1,4 @@
-"""`kid distill` in the foreground: what it shows, how it ends, what Ctrl-C and kill -9 do. The signals are real."""
+"""`kid distill` in the foreground: what it shows and how it ends. Ctrl-C and kill -9 are real signals."""
 
 from __future__ import annotations
 
@@ -49,9 +49,17 @@ def test_json_is_the_events(start: Start) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        ("--accident fail --at 3", 3, "error: model ./nowhere: nothing there\n  name a hub id or a directory\n"),
+        (
+            "--accident fail --at 3",
+            3,
+            "error: model ./nowhere: nothing there\n  name a hub id or a directory\n",
+        ),
         ("--accident raise --at 3", 1, "error: ZeroDivisionError: a fault\n  err.log has the details\n"),
-        ("--accident killed --at 6", 1, "its engine was killed (by hand, or by the system because memory ran out)"),
+        (
+            "--accident killed --at 6",
+            1,
+            "its engine was killed (by hand, or by the system because memory ran out)",
+        ),
         ("--accident exit --at 6", 1, "its engine ended with exit code 3 at step 6"),
         ("--accident disk-full --at 3", 1, "the disk is full"),
         ("--before-events 1", 1, "before it began\n  error: the engine does not like this machine\n"),

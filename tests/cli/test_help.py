@@ -64,7 +64,8 @@ def test_no_command_loads_a_model_library(project: Path) -> None:
 def test_every_module_of_the_front_end_is_light() -> None:
     code = (
         "import importlib, json, pkgutil, sys, kidtui\n"
-        "for module in pkgutil.walk_packages(kidtui.__path__, 'kidtui.'): importlib.import_module(module.name)\n"
+        "for module in pkgutil.walk_packages(kidtui.__path__, 'kidtui.'):\n"
+        "    importlib.import_module(module.name)\n"
         "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

@@ -87,7 +87,9 @@ def work(run: Run, writer: RunWriter, control: Control, options: argparse.Namesp
         writer.event("phase", name="scoring the student", done=done, total=2)
     writer.event("eval", step=None, split="student", ex=0.5, num_questions=2)
     files.write_json(run.path / "report.json", {"v": 1, "ex": {"student": 0.5}, "steps": step})
-    files.write_text(run.path / "report.md", "# A report\n\n| model | EX |\n| --- | ---: |\n| **student** | 0.5 |\n")
+    files.write_text(
+        run.path / "report.md", "# A report\n\n| model | EX |\n| --- | ---: |\n| **student** | 0.5 |\n"
+    )
 
 
 def newest_checkpoint(run: Run) -> int:
@@ -114,7 +116,9 @@ def have(accident: str, writer: RunWriter) -> None:
         raise ZeroDivisionError("a fault")
     if accident == "garbage":
         with writer.run.events_path(writer.generation).open("ab") as events:
-            events.write(b'\x00\xff not json\n{"kind": 3}\n[]\n{"v": 1, "kind": "from the future", "time": 0}\n')
+            events.write(
+                b'\x00\xff not json\n{"kind": 3}\n[]\n{"v": 1, "kind": "from the future", "time": 0}\n'
+            )
     if accident == "warning":
         writer.event("warning", message="the teacher is poor")
 

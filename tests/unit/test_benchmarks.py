@@ -135,7 +135,7 @@ def test_the_fingerprint_follows_the_contents(own: Path) -> None:
         (f"{LINE}\n{{'db_id': 1}}\n", "{file}, line 2: not JSON (Expecting", "one JSON object a line"),
         (f"{LINE}\n\n{LINE[:-1]}\n", "{file}, line 3: not JSON", "one JSON object a line"),
         (f"[{LINE},\n{LINE}\n", "{file}, line 3: not JSON", "one JSON list"),
-        ([ITEM, {"db_id": "p", "question": "q"}], "{file}, item 1: no query or SQL", "it has db_id, question"),
+        ([ITEM, {"db_id": "p", "question": "q"}], "{file}, item 1: no query or SQL", "it has db_id, quest"),
         (f"{LINE}\n{{}}", "{file}, line 2: no db_id", "it has nothing"),
         ([{**ITEM, "question": None}], "{file}, item 0: question is not a text, or empty", "correct"),
         ([{**ITEM, "query": "  "}], "{file}, item 0: query is not a text, or empty", "correct"),
