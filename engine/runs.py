@@ -15,23 +15,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import platform
 import secrets
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from engine import files, paths
+from engine import files, paths, provenance
 from engine.errors import RunError, UsageError, nearest
 from engine.profile import Profile
 
@@ -39,7 +35,6 @@ LIVE_STATES = frozenset({"starting", "running", "paused", "stopping"})
 END_STATES = frozenset({"done", "stopped", "failed"})
 REQUESTS = frozenset({"stop", "pause"})
 
-_VERSIONED = ("torch", "transformers", "peft", "accelerate", "datasets", "numpy", "sqlglot")
 # Between `create` and the engine's first word a run has no process to ask; after this long it never started.
 _START_SECONDS = 60.0
 # status.json of a run on another machine (a shared disk) is the only sign of life there is.
@@ -145,9 +140,7 @@ def create(
         "cwd": str(Path.cwd()),
         "data_dir": str(data_dir.expanduser().absolute()) if data_dir is not None else None,
         "profile": profile.model_dump(mode="json"),
-        "git": _git_revision(),
-        "versions": _versions(),
-        "machine": _machine(),
+        **provenance.record(),
     }
     status = {"v": 1, "state": "starting", "generation": 0, "updated": now, "last_event": now, "pid": None}
     try:
@@ -162,20 +155,18 @@ def create(
         building.chmod(0o755)
         (building / "control").mkdir()
         files.write_json(building / "status.json", status)
-        for _ in range(100):
+        for _ in range(1 if run_id else 100):
             chosen = run_id or f"{profile.name}-{secrets.token_hex(2)}"
             files.write_json(building / "run.json", {"id": chosen, **info}, sync=True)
             target = root / chosen
             try:
                 # Fails when the target is a directory with anything in it, as every run is.
                 building.rename(target)
-            except OSError:
+            except OSError as error:
                 if not target.exists():
-                    raise
+                    raise files.write_error(target, error) from error
             else:
                 return Run(chosen, target)
-            if run_id:
-                break
         raise RunError(f"there is already a run '{run_id or profile.name}'", "choose another id")
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
@@ -303,38 +294,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RunError(f"cannot read {path}: not a JSON object", "kid runs remove deletes a broken run")
     return value
-
-
-def _git_revision() -> str | None:
-    """The revision of the source that runs, with "-dirty" after it when it was changed; None in a wheel."""
-    source = Path(__file__).resolve().parents[1]
-    if not (source / ".git").exists():
-        return None
-    command = ["git", "-C", str(source), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
-
-
-def _versions() -> dict[str, str | None]:
-    versions: dict[str, str | None] = {"kid": _version("kid-sql"), "python": platform.python_version()}
-    return versions | {name: _version(name) for name in _VERSIONED}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "host": socket.gethostname(),
-        "platform": platform.platform(),
-        "executable": sys.executable,
-        "cores": os.cpu_count(),
-        "memory_mb": psutil.virtual_memory().total // 2**20,
-    }

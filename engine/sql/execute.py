@@ -104,12 +104,15 @@ class Executor:
 
     def close(self) -> None:
         """Ends the children, and with them the queries under way. A later query starts new ones."""
-        for worker in list(self._workers):
-            worker.kill()
-        for _ in range(self._idle.qsize()):
-            with suppress(queue.Empty):
-                self._bury(self._idle.get_nowait())
-                self._idle.put(None)
+        for living in list(self._workers):
+            living.kill()
+        taken = []
+        with suppress(queue.Empty):
+            while True:  # all first: what is put back would be taken again
+                taken.append(self._idle.get_nowait())
+        for worker in taken:
+            self._bury(worker)
+            self._idle.put(None)
 
     def pids(self) -> list[int]:
         """The living children."""
@@ -128,7 +131,7 @@ class Executor:
         if OTHER_WORDS.fullmatch(word):
             return Outcome(error="forbidden", message=f"{word.upper()} is not run: only queries are")
         if word not in QUERY_WORDS:
-            return Outcome(error="syntax", message=f'near "{word}": syntax error')
+            return Outcome(error="syntax", message=f'near "{_short(word)}": syntax error')
         cap = self.max_rows if max_rows is None else min(max_rows, self.max_rows)
         return self._run_in_child(database.absolute(), sql, cap)
 
@@ -208,14 +211,19 @@ class Executor:
 
     def _explain(self, message: str, database: Path) -> tuple[str, str]:
         """The class of an error, and its message made whole."""
-        error = next((name for name, begin in _CLASSES if re.match(begin, message)), "other_exec")
+        error = next((name for name, begin in _CLASSES if re.match(begin, message, re.DOTALL)), "other_exec")
         if error == "timeout":
             message = self._too_slow()
         elif message == "out of memory":
             message = f"out of memory: the limit is {self.memory_mb} MiB"
         elif re.match(_OF_THE_FILE, message):
             message = f"{database}: {message}"
-        return error, message
+        return error, _short(message)
 
     def _too_slow(self) -> str:
         return f"stopped after {self.timeout:g} s"
+
+
+def _short(text: str, limit: int = 300) -> str:
+    """A query's own words can be a million characters; a message never is."""
+    return text if len(text) <= limit else f"{text[:limit]}…"

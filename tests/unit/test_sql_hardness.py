@@ -16,7 +16,7 @@ from engine.sql.hardness import hardness
         ("easy", "SELECT a FROM t WHERE b = 'x OR y'"),
         ("easy", "SELECT a FROM t JOIN u ON t.a = u.a"),
         # Sub-selects in FROM do not count.
-        ("easy", "SELECT a FROM (SELECT a FROM u WHERE b LIKE 'x' ORDER BY c)"),
+        ("easy", "SELECT count(*) FROM (SELECT a FROM u WHERE b LIKE 'x' ORDER BY c)"),
         # In HAVING an AND counts as an aggregate, and real ones do not.
         ("easy", "SELECT a FROM t GROUP BY a HAVING count(*) > 1 AND avg(b) > 1"),
         ("medium", "SELECT a FROM t GROUP BY a HAVING count(*) > 1 AND avg(b) > 1 AND sum(c) > 1"),
@@ -39,7 +39,7 @@ from engine.sql.hardness import hardness
         ("extra", "SELECT a FROM t WHERE b > (SELECT a FROM u) AND c > (SELECT a FROM u)"),
         ("extra", "SELECT a, b FROM t WHERE b NOT IN (SELECT b FROM u)"),
         # Two negated predicates count as two aggregates.
-        ("medium", "SELECT a FROM t WHERE b NOT IN (1)"),
+        ("easy", "SELECT a FROM t WHERE b NOT IN (1)"),
         ("extra", "SELECT a, b FROM t WHERE b NOT LIKE 'y' AND c NOT LIKE 'x' GROUP BY a"),
         ("hard", "SELECT a, b FROM t WHERE b NOT BETWEEN 1 AND 2 AND c NOT BETWEEN 1 AND 2"),
         ("medium", "SELECT a, b FROM t WHERE b BETWEEN 1 AND 2 AND c NOT BETWEEN 1 AND 2"),
