@@ -79,7 +79,11 @@ def markdown(report: Mapping[str, Any]) -> str:
                 f"| {report['answers'][role]['ms']:.1f} |"
             )
     for entry in report["recorded"]:
-        lines.append(f"| {entry['label']} (recorded: `{entry['command']}`) | | {entry['ex']:.3f} | | |")
+        lines += [
+            "",
+            f"For comparison, recorded: {entry['label']} ({entry['steps']} steps) reached EX {entry['ex']:.3f} with",
+            f"`{entry['command']}`.",
+        ]
     lines += ["", *_by_hardness(scores), ""]
     best = report["best"]
     if best["step"] != report["steps"]:
