@@ -281,11 +281,12 @@ def _parse(text: str, file: Path, first_line: int) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        line = first_line + error.lineno - 1
-        raise DataError(
-            f"{file}, line {line}: not JSON ({error.msg}, column {error.colno})",
-            "a file holds one JSON list, or one JSON object a line",
-        ) from error
+        line, why = first_line + error.lineno - 1, f"{error.msg}, column {error.colno}"
+    except (ValueError, RecursionError) as error:  # a number or a nesting past Python's limits
+        line, why = first_line, str(error)
+    raise DataError(
+        f"{file}, line {line}: not JSON ({why})", "a file holds one JSON list, or one JSON object a line"
+    )
 
 
 def _fields(item: Any, place: str, source: Source) -> dict[str, str]:
@@ -301,7 +302,18 @@ def _fields(item: Any, place: str, source: Source) -> dict[str, str]:
         if not isinstance(item[key], str) or not item[key].strip():
             raise DataError(f"{place}: {key} is not a text, or empty", "correct the file")
         row[field] = item[key]
-    return row | {"query": normalise(row["query"]), "evidence": str(item.get("evidence") or "")}
+    row |= {"query": normalise(row["query"]), "evidence": str(item.get("evidence") or "")}
+    if not row["query"]:
+        raise DataError(f"{place}: query has no SQL but comments or semicolons", "correct the file")
+    try:
+        "".join(row.values()).encode()
+    except (
+        UnicodeEncodeError
+    ) as error:  # JSON can spell half a surrogate pair; SQLite and tokenizers fail on it
+        raise DataError(
+            f"{place}: a text is not valid Unicode ({error.reason})", "correct the file"
+        ) from error
+    return row
 
 
 def _find_databases(spec: str, folders: list[Path], rows: list[dict[str, str]]) -> dict[str, Path]:
@@ -313,7 +325,8 @@ def _find_databases(spec: str, folders: list[Path], rows: list[dict[str, str]]) 
         others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise DatabaseError(
             f"{spec}, item {item}: no database '{missing[0]}'{others} in {', '.join(map(str, folders))}",
-            f"put it at {folders[0] / missing[0] / missing[0]}.sqlite",
+            f"put it at {folders[0] / missing[0] / missing[0]}.sqlite,"
+            " or name the folder of databases with data.databases",
         )
     found = {db_id: file for db_id, file in files.items() if file is not None}
     for file in found.values():

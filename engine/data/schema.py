@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.errors import DatabaseError
+from engine.errors import DatabaseError, DataError
 
 MAX_VALUE_LENGTH = 25
 """Longest cell text, in characters, that is shown or matched."""
@@ -62,8 +62,14 @@ def read_schema(database: Path, tables_entry: Mapping[str, Any] | None = None) -
 
     Raises:
         DatabaseError: the file is missing, not an SQLite database, or damaged.
+        DataError: the entry is malformed.
     """
-    comments = _comments(tables_entry or {})
+    try:
+        comments = _comments(tables_entry or {})
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise DataError(
+            f"the entry of {database.stem} in tables.json is malformed ({error})", "fetch tables.json again"
+        ) from error
     with open_database(database) as connection:
         listed = list_tables(connection)
         tables = tuple(

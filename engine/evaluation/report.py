@@ -81,8 +81,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     for entry in report["recorded"]:
         lines += [
             "",
-            f"For comparison, recorded: {entry['label']} ({entry['steps']} steps) reached EX {entry['ex']:.3f} with",
-            f"`{entry['command']}`.",
+            f"For comparison, recorded: {entry['label']} ({entry['steps']} steps) reached "
+            f"EX {entry['ex']:.3f} with `{entry['command']}`.",
         ]
     lines += ["", *_by_hardness(scores), ""]
     best = report["best"]

@@ -10,10 +10,25 @@ from typing import Any
 
 import pytest
 
-from engine.data.benchmarks import SETS, Problem, check, find_database, known_sets, load, tables_entry
+from engine.data.benchmarks import (
+    SETS,
+    Problem,
+    check,
+    find_database,
+    known_sets,
+    limited,
+    load,
+    tables_entry,
+)
 from engine.errors import DatabaseError, DataError, OpenError
 
 ITEM = {"db_id": "pets", "question": "How many?", "query": "SELECT count(*)\n FROM pet ;"}
+
+
+@pytest.fixture(autouse=True)
+def _no_data_dir(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found, and what is not, does not depend on the tester's own data."""
+    monkeypatch.delenv("KID_DATA_DIR", raising=False)
 
 
 def make(path: Path, script: str = "CREATE TABLE pet (id INT); INSERT INTO pet VALUES (1);") -> Path:
@@ -129,6 +144,19 @@ def test_the_fingerprint_follows_the_contents(own: Path) -> None:
     assert len({first, *changed[1:]}) == 5
 
 
+def test_a_limit_is_a_seeded_sample_in_the_sets_own_order(own: Path) -> None:
+    whole = load(write(own / "a.jsonl", [{**ITEM, "question": str(i)} for i in range(100)]))
+    some = limited(whole, 10, seed=1)
+    positions = [example.index for example in some.examples]
+    assert len(positions) == 10
+    assert positions == sorted(set(positions))
+    assert all(whole.examples[example.index] == example for example in some.examples)
+    assert (some.name, some.fingerprint, some.tables) == (whole.name, whole.fingerprint, whole.tables)
+    assert limited(whole, 10, seed=1) == some
+    assert limited(whole, 10, seed=2) != some
+    assert limited(whole, 0, seed=1) == limited(whole, 100, seed=1) == limited(whole, 500, seed=1) == whole
+
+
 @pytest.mark.parametrize(
     ("content", "message", "mend"),
     [
@@ -140,6 +168,10 @@ def test_the_fingerprint_follows_the_contents(own: Path) -> None:
         ([{**ITEM, "question": None}], "{file}, item 0: question is not a text, or empty", "correct"),
         ([{**ITEM, "query": "  "}], "{file}, item 0: query is not a text, or empty", "correct"),
         ([["pets", "q", "SELECT 1"]], "{file}, item 0: not an object", "correct"),
+        ([{**ITEM, "query": " ; -- none"}], "{file}, item 0: query has no SQL", "correct"),
+        ([{**ITEM, "question": "\ud800"}], "{file}, item 0: a text is not valid Unicode", "correct"),
+        pytest.param("[" * 100_000, "{file}, line 1: not JSON (", "one JSON list", id="too deep"),
+        pytest.param(f"{LINE}\n{'1' * 5000}", "{file}, line 2: not JSON (", "a line", id="too long a number"),
         ("", "file:{file} is empty: no items in {file}", "fetch"),
         ("[]", "file:{file} is empty: no items in {file}", "fetch"),
     ],
@@ -188,7 +220,8 @@ def test_unknown_databases_are_named(own: Path) -> None:
     with pytest.raises(DatabaseError) as caught:
         load(spec)
     assert caught.value.message == f"{spec}, item 1: no database 'dogs' (and 1 more) in {own / 'database'}"
-    assert caught.value.mend == f"put it at {own / 'database/dogs/dogs.sqlite'}"
+    assert caught.value.mend.startswith(f"put it at {own / 'database/dogs/dogs.sqlite'}, or ")
+    assert "data.databases" in caught.value.mend
 
 
 @pytest.mark.parametrize(("content", "what"), [(b"", "is empty"), (b"nonsense", "is not an SQLite database")])

@@ -56,7 +56,7 @@ def test_inheritance_and_overrides(write):
 def test_a_circle_is_named(write):
     write("a", 'extends = "b"\n' + SMALL)
     write("b", 'extends = "a"\n')
-    with pytest.raises(ProfileError, match="circle: .*a.*b"):
+    with pytest.raises(ProfileError, match=r"circle: .*a.*b"):
         profile.load("a")
 
 
@@ -88,7 +88,7 @@ def test_a_method_that_needs_a_teacher():
 
 
 def test_the_nearest_profile_is_named():
-    with pytest.raises(ProfileError, match="qwen-1.5b"):
+    with pytest.raises(ProfileError, match=r"qwen-1\.5b"):
         profile.load("qwen-1.5")
 
 

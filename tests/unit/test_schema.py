@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.data.schema import Column, ForeignKey, read_schema
-from engine.errors import DatabaseError
+from engine.errors import DatabaseError, DataError
 
 
 def make(path: Path, script: str) -> Path:
@@ -117,6 +117,27 @@ def test_comments_only_where_they_say_something(tmp_path: Path) -> None:
     first, second = read_schema(database, entry).tables
     assert [column.comment for column in first.columns] == ["", "weight in kg", ""]
     assert [column.comment for column in second.columns] == [""]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"column_names_original": [[5, "Wt"]]},
+        {"column_names_original": [[0]]},
+        {"column_names_original": [[0, None]]},
+        {"table_names_original": 3},
+    ],
+)
+def test_a_malformed_entry_is_named(tmp_path: Path, change: dict[str, object]) -> None:
+    database = make(tmp_path / "pets.sqlite", "CREATE TABLE T (Wt REAL);")
+    entry = {
+        "table_names_original": ["T"],
+        "column_names_original": [[0, "Wt"]],
+        "column_names": [[0, "weight"]],
+    }
+    assert read_schema(database, entry).tables[0].columns[0].comment == "weight"
+    with pytest.raises(DataError, match=r"the entry of pets in tables\.json is malformed"):
+        read_schema(database, entry | change)
 
 
 def test_reading_leaves_the_file_and_its_folder_alone(tmp_path: Path) -> None:

@@ -99,6 +99,13 @@ def test_a_very_long_question(database: Path) -> None:
     assert ValueIndex.of(database).match(f"gary {question}") == [("City", "Name", ["Gary"])]
 
 
+def test_the_likeliest_of_many_cells_are_kept(database: Path) -> None:
+    """The last of more cells than BM25 lets through is found: it shares two words with the question."""
+    rows = ", ".join(f"('{a}{b}{c}xyz street')" for a in "bcdfghjk" for b in "bcdfghjk" for c in "bcdfghjklm")
+    change(database, f"CREATE TABLE t (c); INSERT INTO t VALUES {rows}, ('High Street');")
+    assert ValueIndex.of(database).match("who lives in high street") == [("t", "c", ["High Street"])]
+
+
 def test_the_index_is_built_once_until_the_database_changes(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
