@@ -99,6 +99,7 @@ def pack(reference: str) -> None:
         "data": report["data"]["train"]["fingerprint"],
     }
     save_file(weights, FOLDER / "model.safetensors", metadata)
+    (FOLDER / "model.safetensors").chmod(0o644)
     print(f"{FOLDER / 'model.safetensors'}: {metadata}")
 
 

@@ -21,6 +21,7 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 LENGTH = struct.Struct("<Q")
@@ -45,12 +46,12 @@ def serve(tasks: BinaryIO, answers: BinaryIO) -> None:
         columns: list[str] = []
         truncated, message = False, None
         try:
-            connection = _open(path, seconds)
-            started = time.perf_counter()
-            cursor = connection.execute(sql)
-            columns = [column[0] for column in cursor.description or ()]
-            truncated = _send_rows(answers, cursor, max_rows)
-            cursor.close()
+            with _open(path, seconds) as connection:
+                started = time.perf_counter()
+                cursor = connection.execute(sql)
+                columns = [column[0] for column in cursor.description or ()]
+                truncated = _send_rows(answers, cursor, max_rows)
+                cursor.close()
         except MemoryError:
             message = "out of memory"
         except OSError as error:
@@ -60,26 +61,30 @@ def serve(tasks: BinaryIO, answers: BinaryIO) -> None:
         _send(answers, (columns, truncated, time.perf_counter() - started, message))
 
 
-def _open(path: str, seconds: float) -> sqlite3.Connection:
-    """A guarded connection, kept as long as the file stays the same, with a fresh deadline."""
+@contextlib.contextmanager
+def _open(path: str, seconds: float) -> Iterator[sqlite3.Connection]:
+    """A guarded connection with a fresh deadline, kept for the next query while the file stays the same."""
     file = os.stat(path)  # a missing file raises here, so that nothing can create it
-    key = (path, file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns)
-    connection = _connections.pop(key, None) or _connect(path)
-    _connections[key] = connection
-    if len(_connections) > KEPT_OPEN:
-        _connections.pop(next(iter(_connections))).close()
+    # A database with a write-ahead log has a writer, who tidies up only as the last to leave.
+    logged = os.path.exists(path + "-wal") and os.path.getsize(path + "-wal") > 0
+    key = (path, logged, file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns)
+    connection = _connections.pop(key, None) or _connect(path, logged)
     deadline = time.monotonic() + seconds
     connection.set_progress_handler(lambda: time.monotonic() > deadline, OPERATIONS_PER_CHECK)
-    return connection
+    try:
+        yield connection
+    finally:
+        _connections[key] = connection
+        if logged or len(_connections) > KEPT_OPEN:
+            _connections.pop(key if logged else next(iter(_connections))).close()
 
 
-def _connect(path: str) -> sqlite3.Connection:
+def _connect(path: str, logged: bool) -> sqlite3.Connection:
     quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     # Even to read a WAL database SQLite makes a -shm file, unless told not to. Without a
     # log beside it such a database is complete, and reads as one that nobody changes.
     with open(path, "rb") as file:
         wal = file.read(20)[18:] == b"\2\2"
-    logged = os.path.exists(path + "-wal") and os.path.getsize(path + "-wal")
     mode = "" if not wal else "&readonly_shm=1" if logged else "&immutable=1"
     connection = sqlite3.connect(f"file:{quoted}?mode=ro{mode}", uri=True, isolation_level=None)
     connection.text_factory = lambda text: text.decode(errors="ignore")

@@ -186,13 +186,13 @@ class Executor:
         """A living child, for one query; what is dead afterwards makes room for the next."""
         worker = self._idle.get()
         try:
-            if self._stopping.is_set():
-                raise CancelledError
             if worker is None or worker.exit_code is not None:
                 self._bury(worker)
                 worker = None
                 worker = Worker(self.memory_mb)
                 self._workers.add(worker)
+            if self._stopping.is_set():  # looked at last: `close` may have missed a child just started
+                raise CancelledError
             yield worker
         except BaseException:
             if worker:

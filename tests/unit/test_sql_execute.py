@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from engine.sql.execute import Executor
 
 ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) "
-STUCK = f"SELECT '{'a' * 4000}' LIKE '{'%a' * 60}b'"  # hours within one operation: no deadline is looked at
+# Hours within one operation of SQLite's machine: no deadline is looked at.
+STUCK = "SELECT instr(zeroblob(7000000), CAST(zeroblob(3000000) || 'x' AS BLOB))"
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +132,7 @@ def test_queries(executor: Executor, database: Path, sql: str, rows: list[tuple]
         ("other_exec", "SELECT length(randomblob(900000000))"),
         ("other_exec", "SELECT hex(zeroblob(7000000))"),
         ("other_exec", "SELECT replace(hex(zeroblob(3000000)), '0', 'aaaaaaaaaaaaaaaa')"),
-        ("other_exec", ENDLESS + "SELECT group_concat(hex(zeroblob(99999)), x) FROM c"),
+        ("timeout", ENDLESS + "SELECT group_concat(hex(zeroblob(99999)), x) FROM c"),
         ("timeout", ENDLESS + "SELECT count(*) FROM c"),
         ("timeout", "SELECT count(*) FROM " + ", ".join(f"singer AS s{n}" for n in range(40))),
         (
@@ -180,7 +181,7 @@ def test_the_message_names_what_is_wrong(executor: Executor, database: Path) -> 
     assert executor.run(database, ENDLESS + "SELECT count(*) FROM c").message == "stopped after 0.7 s"
 
 
-WORDS = "SELECT WITH DELETE DROP ATTACH PRAGMA CREATE TEMP INTO TABLE FROM singer song ( ) ; ' \" -- /* */ * , 1 x AS"
+WORDS = "SELECT WITH DELETE DROP ATTACH PRAGMA CREATE TEMP INTO TABLE FROM singer song ( ) ; ' -- /* */ * , 1 x AS"
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -399,5 +400,5 @@ def test_what_the_child_imports() -> None:
         [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
     )
     tops = {name.partition(".")[0] for name in done.stdout.split()}
-    assert tops <= sys.stdlib_module_names
+    assert tops <= sys.stdlib_module_names | {"__main__"}
     assert not tops & {"multiprocessing", "asyncio", "subprocess"}
