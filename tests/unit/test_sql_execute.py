@@ -181,13 +181,14 @@ def test_the_message_names_what_is_wrong(executor: Executor, database: Path) -> 
     assert executor.run(database, ENDLESS + "SELECT count(*) FROM c").message == "stopped after 0.7 s"
 
 
-WORDS = "SELECT WITH DELETE DROP ATTACH PRAGMA CREATE TEMP INTO TABLE FROM singer song ( ) ; ' -- /* */ * , 1 x AS"
+WORDS = (
+    "SELECT WITH DELETE DROP ATTACH PRAGMA CREATE TEMP VACUUM REINDEX INTO TABLE FROM AS "
+    "singer song x load_extension('x') ( ) ; ' -- /* */ * = , 1"
+)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.lists(st.sampled_from([*WORDS.split(), "\n", "\0", "VACUUM", "REINDEX", "=", "load_extension('x')"]))
-)
+@given(st.lists(st.sampled_from([*WORDS.split(), "\n", "\0"])))
 def test_no_mixture_of_words_gets_through(executor: Executor, database: Path, words: list[str]) -> None:
     before = database.read_bytes()
     executor.run(database, " ".join(words))
@@ -220,13 +221,13 @@ def test_memory_is_limited(database: Path) -> None:
 
 def test_map_keeps_the_order_and_runs_side_by_side(database: Path) -> None:
     slow = ENDLESS + "SELECT count(*) FROM c"
-    with Executor(jobs=2, timeout=1) as executor:
+    with Executor(jobs=2, timeout=2) as executor:
         list(executor.map([(database, "SELECT 1")] * 4))
         start = time.perf_counter()
         outcomes = list(
             executor.map([(database, slow if n in (0, 1) else f"SELECT {n}") for n in range(200)])
         )
-        assert time.perf_counter() - start < 1.8
+        assert time.perf_counter() - start < 3.5
         assert len(executor.pids()) == 2
     assert [outcome.error for outcome in outcomes[:2]] == ["timeout", "timeout"]
     assert [outcome.rows for outcome in outcomes[2:]] == [[(n,)] for n in range(2, 200)]
