@@ -9,15 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import sys
 from pathlib import Path
 
 from engine.errors import KidError
-
-# Waiting threads sleep instead of spinning: beside another busy process spinning made steps many times slower.
-# Read once, when torch loads its thread pool.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def main() -> int:
