@@ -70,20 +70,19 @@ def _step(view: View, event: Event) -> View:
     return replace(view, step=event, progress=Progress("training", event.get("step") or 0, view.total_steps))
 
 
-def _eval(view: View, event: Event) -> View:
+def _with(scores: tuple[Event, ...], event: Event) -> tuple[Event, ...]:
     """A resumed run does the evaluations since its checkpoint again: the newer one counts."""
     what = (event.get("step"), event.get("split"))
-    kept = tuple(old for old in view.evals if (old.get("step"), old.get("split")) != what)
-    return replace(view, evals=(*kept, event))
+    return (*(old for old in scores if (old.get("step"), old.get("split")) != what), event)
 
 
 _CHANGES = {
     "run_start": _run_start,
     "phase": _phase,
     "step": _step,
-    "eval": _eval,
+    "eval": lambda view, event: replace(view, evals=_with(view.evals, event)),
     "rewrite": lambda view, event: replace(view, rewrite=event),
-    "probe": lambda view, event: replace(view, probes=(*view.probes, event)),
+    "probe": lambda view, event: replace(view, probes=_with(view.probes, event)),
     "checkpoint": lambda view, event: replace(view, checkpoint=event),
     "warning": lambda view, event: replace(view, warnings=(*view.warnings, str(event.get("message")))),
     "run_end": lambda view, event: replace(view, end=event),
