@@ -15,7 +15,6 @@ import contextlib
 import marshal
 import os
 import resource
-import signal
 import sqlite3
 import struct
 import sys
@@ -139,7 +138,6 @@ def _end_with(parent: int) -> None:
 
 
 def main(parent: int, memory_mb: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _limit(resource.RLIMIT_AS, memory_mb * 2**20)
     _limit(resource.RLIMIT_FSIZE, 0)
