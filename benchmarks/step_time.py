@@ -133,7 +133,7 @@ def shared(
     objective = Objective(
         student,
         teacher,
-        settings.Method(name=name),  # type: ignore[arg-type]
+        settings.Method.model_validate({"name": name}),
         mask_id=MASK,
         banned=[MASK, EOS, PAD],
         pad_id=PAD,

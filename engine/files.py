@@ -48,10 +48,14 @@ def write_all(handle: int, content: bytes) -> None:
         content = content[os.write(handle, content) :]
 
 
-def write_error(path: Path, error: OSError) -> KidError:
-    """What to tell the user when `path` could not be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def write_error(path: Path, error: Exception) -> KidError:
+    """What to tell the user when `path` could not be written.
+
+    Args:
+        error: the system's, or that of a library which hides the system's number in its text.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
         return KidError(f"cannot write {path}: the disk is full", "free some space, then try again or resume")
-    return OpenError(
-        f"cannot write {path}: {error.strerror or error}", "check the folder and its permissions"
-    )
+    reason = (error.strerror if isinstance(error, OSError) else None) or error
+    return OpenError(f"cannot write {path}: {reason}", "check the folder and its permissions")

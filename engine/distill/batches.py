@@ -38,6 +38,10 @@ class Plan:
     def steps_per_epoch(self) -> int:
         return len(self.steps(0))
 
+    def total_steps(self, epochs: float, max_steps: int) -> int:
+        """Optimizer steps of a run; `max_steps` = 0 goes by epochs."""
+        return max_steps or max(1, round(epochs * self.steps_per_epoch))
+
     def steps(self, epoch: int) -> list[list[Group]]:
         """All optimizer steps of an epoch, each a list of groups."""
         generator = np.random.default_rng((self.seed, epoch, 0x0DE5))

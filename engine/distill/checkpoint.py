@@ -63,8 +63,7 @@ def save(folder: Path, student: Any, optimizer: torch.optim.Optimizer, progress:
         temporary.rename(final)
     except (OSError, SafetensorError, RuntimeError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        cause = error if isinstance(error, OSError) else OSError(*_disk_error(folder, error))
-        raise write_error(final, cause) from error
+        raise write_error(final, error) from error
     for old in names(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return final
@@ -115,11 +114,3 @@ def _set_random_states(states: dict[str, Any]) -> None:
     torch.set_rng_state(states["cpu"])
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["cuda"])
-
-
-def _disk_error(folder: Path, error: Exception) -> tuple[int, str]:
-    """The libraries hide the system's error number: a full disk is asked for instead."""
-    import errno
-
-    full = "No space left" in str(error) or shutil.disk_usage(folder).free < 2**20
-    return (errno.ENOSPC, "") if full else (errno.EIO, str(error))

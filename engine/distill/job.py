@@ -71,7 +71,7 @@ class Job:
                         profile.data.max_answer_tokens)  # fmt: skip
         items = self._items(encoder, train_set, profile)
         trainer = self._trainer(profile, pair, encoder, items, scorer)
-        counts = count_parameters(pair)
+        counts = parameter_counts(pair)
         self.writer.event(
             "run_start",
             profile=profile.name,
@@ -98,12 +98,12 @@ class Job:
 
     def _items(self, encoder: Encoder, data: DataSet, profile: Profile) -> list[Item]:
         """The training items; those with over-long answers are left out, which is said once."""
-        items = encoder.items(data)
-        kept = [item for item in items if len(item.answer) <= profile.data.max_answer_tokens]
-        if len(kept) < len(items):
+        kept = fitting_items(encoder, data, profile)
+        total = len(data.examples)
+        if len(kept) < total:
             self.writer.event(
                 "warning",
-                message=f"{len(items) - len(kept)} of {len(items)} training examples are left out: their SQL "
+                message=f"{total - len(kept)} of {total} training examples are left out: their SQL "
                 f"has more than data.max_answer_tokens = {profile.data.max_answer_tokens} tokens",
             )
         if not kept:
@@ -175,6 +175,11 @@ def load_data(profile: Profile, data_dir: str | None) -> tuple[DataSet, DataSet]
     return benchmarks.limited(train_set, profile.data.train_limit, profile.train.seed), eval_set
 
 
+def fitting_items(encoder: Encoder, data: DataSet, profile: Profile) -> list[Item]:
+    """The examples whose answer is not too long. Cut short, they would teach to leave SQL unfinished."""
+    return [item for item in encoder.items(data) if len(item.answer) <= profile.data.max_answer_tokens]
+
+
 def make_plan(items: list[Item], profile: Profile) -> Plan:
     return Plan(
         [str(item.database) for item in items],
@@ -207,7 +212,7 @@ def choose_mask_token(tokenizer: Any, named: str | None) -> int:
     raise KidError("the tokenizer has no token to mask with", "name one: method.mask_token")
 
 
-def count_parameters(pair: Pair) -> dict[str, int]:
+def parameter_counts(pair: Pair) -> dict[str, int]:
     def count(model: Any) -> int:
         return sum(parameter.numel() for parameter in model.parameters())
 

@@ -1,6 +1,6 @@
-"""The methods, as rows of a table: which sequences × which divergence × whether gold likelihood is added.
+"""The methods, as rows of a table: which sequences × which divergence.
 
-One training loop (step.py) runs them all. `loss = divergence + mle_weight · MLE`.
+One training loop (step.py) runs them all. `loss = divergence + mle_weight · MLE`, or MLE alone.
 """
 
 from __future__ import annotations
@@ -20,17 +20,15 @@ class Method:
 
     sequences: what the student and the teacher read: the gold answer, or KID's imperfect one.
     divergence: (student logits [N, V], teacher logits [N, V]) → [N]; None needs no teacher.
-    mle: whether −log q(gold token) is part of the loss.
     """
 
     sequences: Literal["gold", "imperfect"]
     divergence: Callable[[Tensor, Tensor], Tensor] | None
-    mle: bool
 
 
 METHODS = {
-    "sft": Method("gold", None, mle=True),
-    "fkd": Method("gold", divergences.forward_kl, mle=True),
-    "rkd": Method("gold", divergences.reverse_kl, mle=True),
-    "kid": Method("imperfect", divergences.reverse_kl, mle=True),
+    "sft": Method("gold", None),
+    "fkd": Method("gold", divergences.forward_kl),
+    "rkd": Method("gold", divergences.reverse_kl),
+    "kid": Method("imperfect", divergences.reverse_kl),
 }

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine import settings
+from engine.distill.divergences import entropy
 from engine.distill.methods import METHODS, Method
 from engine.distill.rewrite import choose_positions, predict
 from engine.distill.stopwatch import Stopwatch
@@ -28,14 +29,17 @@ from engine.models.prefix import Prefix, Rows, open_prefix
 
 @dataclass
 class StepResult:
-    """What one optimizer step saw. Losses are means over the step's trained tokens."""
+    """What one optimizer step saw. Losses are means over the step's trained tokens.
+
+    num_recovered: rows in which the student guessed every masked token right; None without rewriting.
+    """
 
     loss_kd: float = 0.0
     loss_mle: float = 0.0
     loss: float = 0.0
     num_tokens: int = 0
     num_rows: int = 0
-    num_recovered: int = 0
+    num_recovered: int | None = None
     tokens_useful: int = 0
     tokens_computed: int = 0
     sample: dict[str, Any] = field(default_factory=dict)
@@ -125,7 +129,6 @@ class Objective:
             with self.stopwatch.part("backward"):
                 prefix.backward()
             self._count_tokens(group, len(ids), size, result)
-        result.loss = result.loss_kd + self.settings.mle_weight * result.loss_mle
         return result
 
     def _learn(
@@ -153,7 +156,7 @@ class Objective:
             mle_logits = logits if gold_logits is None else gold_logits
             mle = F.cross_entropy(mle_logits.float(), chunk.gold, reduction="none")
             loss_mle = (mle * chunk.weights).sum()
-            loss = self.settings.mle_weight * loss_mle if method.mle else loss_mle * 0
+            loss = self._mle_weight(method) * loss_mle
             if method.divergence and teacher_logits is not None:
                 common = min(logits.shape[-1], teacher_logits.shape[-1])
                 values = method.divergence(logits[:, :common], teacher_logits[:, :common])
@@ -163,6 +166,11 @@ class Objective:
         with self.stopwatch.part("backward"):
             loss.backward()
         result.loss_mle += loss_mle.item()
+        result.loss += loss.item()
+
+    def _mle_weight(self, method: Method) -> float:
+        """A method without a divergence is MLE, and nothing weighs it."""
+        return self.settings.mle_weight if method.divergence else 1.0
 
     def _rewrite(
         self, prefix: Prefix, chunk: Chunk, gold_logits: Tensor | None, epoch: int, result: StepResult
@@ -179,7 +187,7 @@ class Objective:
                 ids = ids.clone()
                 ids[places] = guesses
             recovered = (ids == chunk.rows.ids).all(dim=1)
-            result.num_recovered += int(recovered.sum())
+            result.num_recovered = (result.num_recovered or 0) + int(recovered.sum())
         if not result.sample:
             first = chunk.items[0]
             answer = slice(len(first.suffix), first.length)
@@ -197,8 +205,6 @@ class Objective:
         entropies: list[np.ndarray | None] = [None] * len(chunk.items)
         lengths = [len(item.answer) for item in chunk.items]
         if strategy in ("hard", "easy") and ratio > 0:
-            from engine.distill.divergences import entropy
-
             logits = gold_logits if gold_logits is not None else prefix.logits(chunk.rows)
             entropies = list(np.split(entropy(logits).float().cpu().numpy(), np.cumsum(lengths)[:-1]))
         masked = np.zeros(sum(lengths), dtype=bool)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.distill.job import load_data, make_plan
+import torch
+from transformers import AutoModelForCausalLM
+
+from engine.distill.job import fitting_items, load_data, make_plan
 from engine.models.encode import Encoder
 from engine.models.load import load_config, load_tokenizer
 from engine.models.memory import count_parameters
-from engine.models.pair import choose_dtype, student_spec
+from engine.models.pair import add_lora, choose_dtype, student_spec
 from engine.models.shrink import keep_layers
 from engine.profile import Profile
 
@@ -29,7 +32,7 @@ def plan(request: dict[str, Any]) -> dict[str, Any]:
     train_set, _ = load_data(profile, request.get("data_dir"))
     encoder = Encoder(load_tokenizer(student_spec(profile)), profile.data)
     encoder.add(train_set)
-    items = [item for item in encoder.items(train_set) if len(item.answer) <= profile.data.max_answer_tokens]
+    items = fitting_items(encoder, train_set, profile)
     cut = make_plan(items, profile)
     teacher = count_parameters(load_config(profile.teacher.model)) if profile.teacher else 0
     student, trainable, config = _student(profile)
@@ -37,7 +40,7 @@ def plan(request: dict[str, Any]) -> dict[str, Any]:
     return {
         "parameters": {"teacher": teacher, "student": student, "trainable": trainable},
         "memory_mb": _memory(profile, teacher, student, trainable, longest, config),
-        "steps": profile.train.max_steps or max(1, round(profile.train.epochs * cut.steps_per_epoch)),
+        "steps": cut.total_steps(profile.train.epochs, profile.train.max_steps),
         "steps_per_epoch": cut.steps_per_epoch,
         "examples": len(items),
         "longest_row": longest,
@@ -46,11 +49,6 @@ def plan(request: dict[str, Any]) -> dict[str, Any]:
 
 def _student(profile: Profile) -> tuple[int, int, Any]:
     """Parameters of the student, how many of them are trained, and its configuration."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    from engine.models.pair import add_lora
-
     config = load_config(student_spec(profile))
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)

@@ -60,7 +60,7 @@ class Trainer:
             weight_decay=train.weight_decay,
         )
         self.prefixes = {item.database: encoder.prefix(item.database) for item in items}
-        self.total_steps = train.max_steps or max(1, round(train.epochs * plan.steps_per_epoch))
+        self.total_steps = plan.total_steps(train.epochs, train.max_steps)
         self.progress = Progress()
         self._epoch_steps: tuple[int, list[list[list[int]]]] = (-1, [])
         self._checkpoints: Path = writer.run.path / "checkpoints"
@@ -79,10 +79,10 @@ class Trainer:
         """Raises StopRequested after a checkpoint, KidError when the run cannot go on."""
         self.student.train()
         while True:
-            self._evaluate_if_due()
-            if self.progress.step >= self.total_steps:
-                return
             try:
+                self._evaluate_if_due()
+                if self.progress.step >= self.total_steps:
+                    return
                 self.control.check()
             except StopRequested:
                 if self.progress.step:
@@ -213,7 +213,7 @@ class Trainer:
             tokens_per_s=round(result.num_tokens / seconds, 1),
             num_tokens=result.num_tokens,
             memory_mb=_memory_mb(),
-            recovered_rate=result.num_recovered / result.num_rows,
+            recovered_rate=None if result.num_recovered is None else result.num_recovered / result.num_rows,
             token_efficiency=round(result.tokens_useful / result.tokens_computed, 4),
             eta_s=eta,
         )

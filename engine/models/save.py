@@ -6,6 +6,7 @@ import copy
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
@@ -31,21 +32,20 @@ def save_student(pair: Pair, folder: Path, *, merged: bool = False) -> None:
         )
 
 
-def _write(model: object, tokenizer: object, folder: Path) -> None:
+def _write(model: Any, tokenizer: Any, folder: Path) -> None:
     temporary, old = (folder.with_name(f".{folder.name}-{word}") for word in ("new", "old"))
     try:
         for leftover in (temporary, old):
             shutil.rmtree(leftover, ignore_errors=True)
         temporary.mkdir(parents=True)
-        model.save_pretrained(temporary)  # type: ignore[attr-defined]
-        tokenizer.save_pretrained(temporary)  # type: ignore[attr-defined]
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
         if hasattr(model, "peft_config"):  # run:ID reads the shape from here, also without the base model
-            model.config.save_pretrained(temporary)  # type: ignore[attr-defined]
+            model.config.save_pretrained(temporary)
         if folder.exists():
             os.rename(folder, old)
         os.rename(temporary, folder)
         shutil.rmtree(old, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        cause = error if isinstance(error, OSError) else OSError(5, str(error))
-        raise write_error(folder, cause) from error
+        raise write_error(folder, error) from error

@@ -179,3 +179,13 @@ def test_lora_and_checkpointing(kind):
     naive.activation_checkpointing_enable({"use_reentrant": False})
     naive.train()
     assert_same(left, run(objective(naive, teacher, shared=False)))
+
+
+def test_the_weight_of_mle_belongs_to_distillation():
+    student, teacher = tiny.model("llama"), tiny.model("llama", seed=7)
+    assert_same(
+        run(objective(student, None, name="sft")), run(objective(student, None, name="sft", mle_weight=0.0))
+    )
+    result, _ = run(objective(student, teacher, mle_weight=0.5))
+    assert result.loss == pytest.approx(result.loss_kd + 0.5 * result.loss_mle, rel=1e-5)
+    assert run(objective(student, None, name="sft"))[0].num_recovered is None

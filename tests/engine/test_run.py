@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from engine import paths, profile, runs
 from engine.event_reader import EventReader
 from engine.models.load import load_model, load_tokenizer
+from engine.models.shrink import keep_layers
 from engine.runs import Run
 
 SETTINGS = [
@@ -120,6 +121,18 @@ def test_killed_and_resumed_ends_with_the_same_weights(teacher, seed):
     expected, found = (load_file(r.path / "student" / "last" / name) for r in (undisturbed, run))
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_a_lora_run_is_loaded_by_its_name_with_checkpointing(teacher):
+    run = create(teacher, "student.lora={rank=4, alpha=8}", "train.activation_checkpointing=true",
+                 "eval.before=false", "train.max_steps=4", "student.save_merged=true")  # fmt: skip
+    assert finish(run) == 0
+    assert "activation checkpointing" in " ".join(e.get("message", "") for e in EventReader(run).poll())
+    by_name = load_model(f"run:{run.id}").state_dict()
+    merged = load_model(str(run.path / "student" / "last-merged")).state_dict()
+    cut = keep_layers(load_model(str(teacher)), [0, 1]).state_dict()
+    assert all(torch.allclose(by_name[key], value, atol=1e-6) for key, value in merged.items())
+    assert not all(torch.equal(by_name[key], value) for key, value in cut.items())
 
 
 def test_a_damaged_checkpoint_is_passed_over(teacher):

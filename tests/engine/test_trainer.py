@@ -7,6 +7,8 @@ import torch
 
 from engine import profile, runs, settings
 from engine.distill.batches import Plan
+from engine.distill.checkpoint import names
+from engine.distill.control import StopRequested
 from engine.distill.objective import Objective
 from engine.distill.trainer import Trainer, learning_rate
 from engine.errors import KidError
@@ -100,6 +102,16 @@ def test_other_errors_are_not_swallowed(made):
     break_at(made, {1}, wrong)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         made.train()
+
+
+def test_a_stop_during_an_evaluation_keeps_the_steps(made):
+    def stop(step: int) -> float:
+        raise StopRequested
+
+    made.eval_every, made.evaluate = 3, stop
+    with pytest.raises(StopRequested):
+        made.train()
+    assert [path.name for path in names(made.writer.run.path / "checkpoints")] == ["step-00000003"]
 
 
 def test_schedules():
