@@ -73,6 +73,7 @@ def build_student_base(profile: Profile, dtype: torch.dtype, teacher: Any = None
         model = load_model(
             student.model, adapter=student.adapter, dtype=dtype, random_init=student.init == "random"
         )
+    model.requires_grad_(True)  # merging an adapter leaves everything frozen
     return keep_layers(model, student.keep_layers) if student.keep_layers else model
 
 

@@ -73,6 +73,19 @@ def test_the_student_is_cut_from_the_teacher():
     assert ours.data_ptr() != theirs.data_ptr()
 
 
+def test_a_student_cut_from_a_teacher_with_an_adapter_can_be_trained(tmp_path):
+    load_model(DEMO).save_pretrained(tmp_path / "base")
+    load_tokenizer(DEMO).save_pretrained(tmp_path / "base")
+    adapted = add_lora(load_model(DEMO), Student(model="x", lora=Lora(rank=4, alpha=8)))
+    adapted.save_pretrained(tmp_path / "adapter")
+    teacher = {"model": str(tmp_path / "base"), "adapter": str(tmp_path / "adapter")}
+    pair = build_pair(
+        Profile.model_validate({"name": "x", "teacher": teacher, "student": {"keep_layers": [0]}})
+    )
+    assert all(parameter.requires_grad for parameter in pair.student.parameters())
+    assert not any(parameter.requires_grad for parameter in pair.teacher.parameters())
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
