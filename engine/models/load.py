@@ -139,6 +139,8 @@ def load_model(
                 model = AutoModelForCausalLM.from_config(config, dtype=dtype)
             else:
                 model = AutoModelForCausalLM.from_pretrained(**source.arguments, dtype=dtype)
+                if source.gguf_file:
+                    _forget_gguf(model)
         adapter_folders = []
     if adapter:
         adapter_folders.append(
@@ -147,6 +149,16 @@ def load_model(
     for folder in adapter_folders:
         model = merge_adapter(model, folder)
     return model.eval()
+
+
+def _forget_gguf(model: PreTrainedModel) -> None:
+    """Once read, a GGUF file's weights are plain, but the model is marked as quantised and refuses to be saved."""
+    for owner, names in (
+        (model, ("hf_quantizer", "is_quantized", "quantization_method")),
+        (model.config, ("quantization_config", "_is_quantized")),
+    ):
+        for name in names:
+            vars(owner).pop(name, None)
 
 
 def _run_base(spec: str, dtype: torch.dtype) -> PreTrainedModel:

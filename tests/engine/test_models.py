@@ -39,6 +39,39 @@ def test_a_shrunk_model_skips_layers_saves_and_loads(kind, tmp_path):
     torch.testing.assert_close(logits(load_model(str(tmp_path))), shrunk)
 
 
+def write_gguf(path, model) -> None:
+    """A llama model as a GGUF file of float32 tensors, by GGUF's own names."""
+    import gguf
+
+    config, weights = model.config, model.state_dict()
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    for name, weight in weights.items():
+        if name != "lm_head.weight":  # tied
+            writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), weight.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_a_gguf_model_is_read_cut_and_saved_as_an_ordinary_one(tmp_path):
+    write_gguf(tmp_path / "model.gguf", tiny.model("llama"))
+    model = keep_layers(load_model(str(tmp_path / "model.gguf")), [0, 2])
+    assert model.config.vocab_size == tiny.VOCABULARY
+    model.save_pretrained(tmp_path / "saved")
+    torch.testing.assert_close(logits(load_model(str(tmp_path / "saved"))), logits(model))
+
+
 def test_layers_that_are_not_there():
     with pytest.raises(ProfileError, match="layers 0 to 2"):
         keep_layers(tiny.model("llama"), [0, 3])
