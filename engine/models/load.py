@@ -152,7 +152,7 @@ def load_model(
 
 
 def _forget_gguf(model: PreTrainedModel) -> None:
-    """Once read, a GGUF file's weights are plain, but the model is marked as quantised and refuses to be saved."""
+    """A GGUF file's weights are plain once read, but the model stays marked as quantised and cannot be saved."""
     for owner, names in (
         (model, ("hf_quantizer", "is_quantized", "quantization_method")),
         (model.config, ("quantization_config", "_is_quantized")),
