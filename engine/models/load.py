@@ -152,7 +152,7 @@ def load_model(
 
 
 def _forget_gguf(model: PreTrainedModel) -> None:
-    """A GGUF file's weights are plain once read, but the model stays marked as quantised and cannot be saved."""
+    """A GGUF file's weights are plain once read; the mark of a quantised model that stays forbids saving."""
     for owner, names in (
         (model, ("hf_quantizer", "is_quantized", "quantization_method")),
         (model.config, ("quantization_config", "_is_quantized")),
