@@ -9,13 +9,14 @@ import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any import reads it: no test asks a network
 
+_GIVEN_DATA_DIR = os.environ.get("KID_DATA_DIR")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder with Spider and BIRD in the official layout (not shipped)."""
-    folder = Path(os.environ.get("KID_DATA_DIR") or REPOSITORY.parent / "shared" / "data")
+    folder = Path(_GIVEN_DATA_DIR or REPOSITORY.parent / "shared" / "data")
     if not (folder / "spider" / "dev.json").is_file():
         pytest.skip("needs Spider: set KID_DATA_DIR to a folder that holds spider/dev.json")
     return folder
@@ -23,5 +24,6 @@ def data_dir() -> Path:
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing that a test does reaches the user's own runs, profiles or caches."""
+    """No test reaches the user's own runs, profiles or caches, nor finds data sets unasked."""
+    monkeypatch.delenv("KID_DATA_DIR", raising=False)
     monkeypatch.setenv("KID_HOME", str(tmp_path / "kid-home"))

@@ -169,7 +169,7 @@ class Job:
 def load_data(profile: Profile, data_dir: str | None) -> tuple[DataSet, DataSet]:
     """Training and evaluation set. Raises DataError, also where either is empty."""
     folder = Path(data_dir) if data_dir else None
-    databases = Path(profile.data.databases).expanduser() if profile.data.databases else None
+    databases = Path(profile.data.databases) if profile.data.databases else None
     train_set = benchmarks.load(profile.data.train, folder, databases)
     eval_set = benchmarks.load(profile.data.eval, folder, databases)
     return benchmarks.limited(train_set, profile.data.train_limit, profile.train.seed), eval_set

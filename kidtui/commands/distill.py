@@ -72,7 +72,7 @@ def _create(chosen: Profile, data_dir: Path | None) -> Run:
     from engine import runs
     from engine.data import benchmarks, schema
 
-    folder = Path(chosen.data.databases).expanduser() if chosen.data.databases else None
+    folder = Path(chosen.data.databases) if chosen.data.databases else None
     files = set()
     for spec in (chosen.data.train, chosen.data.eval):
         files |= {example.database for example in benchmarks.load(spec, data_dir, folder).examples}

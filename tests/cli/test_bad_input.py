@@ -146,9 +146,9 @@ def test_no_permission(kid: Kid, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_full_disk(kid: Kid, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "write", full_disk)
-    answer = distill(kid)
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full_disk)
+        answer = distill(kid)
     assert answer.code == 1
     assert ": the disk is full\n  free some space" in answer.err
     assert not runs.all_runs()
@@ -223,3 +223,11 @@ def test_a_fault_of_ours_is_one_line(
     assert "Traceback" not in answer.err
     assert cli.run(["distill", "--profile", "tiny"], debug=True) == 1
     assert "Traceback" in capfd.readouterr().err
+
+
+def test_a_home_folder_in_databases_is_understood(
+    kid: Kid, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(project))
+    answer = kid("data", "check", "file:train.jsonl", "--databases", "~/databases")
+    assert answer.code == 0, answer.err

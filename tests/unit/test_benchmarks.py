@@ -25,12 +25,6 @@ from engine.errors import DatabaseError, DataError, OpenError
 ITEM = {"db_id": "pets", "question": "How many?", "query": "SELECT count(*)\n FROM pet ;"}
 
 
-@pytest.fixture(autouse=True)
-def _no_data_dir(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is found, and what is not, does not depend on the tester's own data."""
-    monkeypatch.delenv("KID_DATA_DIR", raising=False)
-
-
 def make(path: Path, script: str = "CREATE TABLE pet (id INT); INSERT INTO pet VALUES (1);") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path)) as connection:
