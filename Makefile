@@ -31,7 +31,7 @@ bench: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kid needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt -e '.[dev,gguf,figures]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev,gguf,figures,duckdb,constrained]'
 	touch $(READY)
 
 clean:

@@ -3,6 +3,7 @@
 train --run DIR      do a run's work, from its newest checkpoint
 answer DIR…          answer what the requests in these folders ask, going on where they were;
                      progress as JSON lines on stdout
+serve                answer questions that come as JSON lines on stdin, until it ends (serve.py)
 plan                 a resolved profile as JSON on stdin → sizes, steps, memory as JSON on stdout
 """
 
@@ -11,10 +12,19 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.errors import KidError, describe
+
+if TYPE_CHECKING:
+    from engine.profile import Profile
+    from engine.protocol import Role
+    from engine.serve import Model
+    from engine.sql.execute import Executor
 
 
 def main() -> int:
@@ -24,12 +34,15 @@ def main() -> int:
     train.add_argument("--run", type=Path, required=True, metavar="DIR", help="the run's directory")
     answer = commands.add_parser("answer", help="answer the requests in these folders")
     answer.add_argument("folders", type=Path, nargs="+", metavar="DIR")
+    commands.add_parser("serve", help="answer questions over pipes")
     commands.add_parser("plan", help="sizes, steps and memory of a profile (JSON on stdin)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     if arguments.command == "train":
         return _train(arguments.run)
-    return _answer(arguments.folders) if arguments.command == "answer" else _plan()
+    if arguments.command == "answer":
+        return _answer(arguments.folders)
+    return _serve() if arguments.command == "serve" else _plan()
 
 
 def _train(folder: Path) -> int:
@@ -61,6 +74,24 @@ def _answer(folders: list[Path]) -> int:
         tell(kind="error", **describe(error))
         return error.exit_code
     return 0
+
+
+def _serve() -> int:
+    from engine.serve import serve
+
+    def open_model(profile: Profile, role: Role, executor: Executor) -> Model:
+        from engine.writer import (
+            open_writer,
+        )  # with torch, seconds of importing: not before a model is wanted
+
+        return open_writer(profile, role, executor)
+
+    # Events have stdout for themselves: what a library prints goes to stderr.
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as events:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        with suppress(BrokenPipeError):
+            serve(sys.stdin.buffer, events, open_model)
+    os._exit(0)  # a lane may be amid a pass or an import, which nobody waits for
 
 
 def _plan() -> int:

@@ -11,7 +11,7 @@ import typer
 
 from engine.errors import KidError
 from kidtui import console
-from kidtui.commands import data, distill, doctor, evaluate, profiles, runs
+from kidtui.commands import data, distill, doctor, evaluate, profiles, repl, runs
 
 app = typer.Typer(
     name="kid",
@@ -25,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("distill")(distill.distill)
+app.command("repl")(repl.repl)
 app.command("eval")(evaluate.evaluate)
 app.add_typer(runs.app)
 app.add_typer(profiles.app)

@@ -34,6 +34,19 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def code(sql: str) -> None:
+    """A line of SQL on stderr, coloured where that is a terminal."""
+    if not sys.stderr.isatty():
+        note(sql)
+        return
+    from rich.console import Console
+    from rich.syntax import Syntax
+
+    text = Syntax("", "sql", theme="ansi_dark", background_color="default").highlight(sql)
+    text.rstrip()
+    Console(stderr=True).print(text, soft_wrap=True)
+
+
 def error(failure: KidError | dict[str, Any]) -> None:
     """A failure (ours, or a run_end event's) on stderr: what, then how to mend it."""
     if isinstance(failure, KidError):

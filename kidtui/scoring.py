@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from engine import files, runs
-from engine import profile as profiles
 from engine.data import benchmarks
 from engine.data.benchmarks import DataSet
 from engine.errors import DataError, UsageError
@@ -77,39 +75,6 @@ def _others(against: Sequence[Path], where: Where) -> list[AnswerFile | None]:
             f"{len(against)} --against and {len(where.names)} --data", "give one file for each data set"
         )
     return [read_answers(path) for path in against] or [None] * len(where.names)
-
-
-def profile_of(
-    run: str | None, model: str | None, teacher: str | None, overrides: Sequence[str], exposure: int = 0
-) -> Profile:
-    """The settings with which a model answers: its run's, or the defaults, with overrides.
-
-    Its student is the model that answers.
-
-    Args:
-        exposure: whether ExAccErr is asked for, which takes a teacher.
-
-    Raises:
-        RunError: there is no such run.
-        ProfileError, UsageError: an override that does not fit; no teacher.
-    """
-    values: dict[str, Any] = {"name": "eval", "student": {"model": model}}
-    if run is not None:
-        is_folder = Path(run).expanduser().is_dir()
-        name, _, which = (run, "", "") if is_folder else run.partition("/")
-        found = runs.find(Path(name) if is_folder else name)
-        made = found.profile()
-        values = made.model_dump(mode="json", exclude_none=True)
-        values["student"] = {
-            "model": f"run:{found.id}/{which or 'last'}",
-            "dtype": made.student.dtype,
-            "device": made.student.device,
-        }
-    if teacher is not None:
-        values["teacher"] = {"model": teacher}
-    if exposure and "teacher" not in values:
-        raise UsageError("ExAccErr is measured against a teacher, and there is none", "name one: --teacher M")
-    return profiles.from_values({**values, "method": {"name": "sft"}}, overrides)
 
 
 def from_model(request: Request, where: Where, against: Sequence[Path], *, fresh: bool = False) -> list[Task]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from engine.data import benchmarks
+from engine.data import benchmarks, corrections
 from engine.data.benchmarks import DataSet
 from engine.distill.batches import Plan
 from engine.distill.control import Control, StopRequested
@@ -23,8 +23,8 @@ from engine.models.encode import Encoder, Item
 from engine.models.pair import Pair, build_pair
 from engine.models.prefix import shareable
 from engine.models.save import save_student
+from engine.models.threads import set_threads
 from engine.profile import Profile
-from engine.provenance import usable_cores
 from engine.run_writer import RunWriter
 from engine.runs import Run
 
@@ -167,12 +167,21 @@ class Job:
 
 
 def load_data(profile: Profile, data_dir: str | None) -> tuple[DataSet, DataSet]:
-    """Training and evaluation set. Raises DataError, also where either is empty."""
+    """Training set, with what the user has corrected, and evaluation set.
+
+    Corrections are no part of data.train_limit: all of them are trained on.
+
+    Raises:
+        DataError: not found or malformed, or one of the sets is empty.
+        DatabaseError: a database is missing.
+    """
     folder = Path(data_dir) if data_dir else None
     databases = Path(profile.data.databases) if profile.data.databases else None
-    train_set = benchmarks.load(profile.data.train, folder, databases)
+    whole = benchmarks.load(profile.data.train, folder, databases)
     eval_set = benchmarks.load(profile.data.eval, folder, databases)
-    return benchmarks.limited(train_set, profile.data.train_limit, profile.train.seed), eval_set
+    train_set = benchmarks.limited(whole, profile.data.train_limit, profile.train.seed)
+    added = corrections.asked_for(profile.data, folder, start=len(whole.examples))
+    return corrections.extended(train_set, added), eval_set
 
 
 def fitting_items(encoder: Encoder, data: DataSet, profile: Profile) -> list[Item]:
@@ -229,9 +238,3 @@ def make_accelerator(pair: Pair) -> Accelerator:
     device = next(pair.student.parameters()).device
     precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "no"
     return Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
-
-
-def set_threads(profile: Profile) -> None:
-    """As many threads as there are cores to run on, and only kernels that give the same sum every time."""
-    torch.set_num_threads(profile.train.threads or usable_cores())
-    torch.use_deterministic_algorithms(True, warn_only=True)

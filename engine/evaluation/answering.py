@@ -12,16 +12,16 @@ from typing import Any
 from engine import files
 from engine.data import benchmarks
 from engine.data.benchmarks import DataSet
-from engine.distill.job import set_threads
 from engine.errors import DataError, ModelError
 from engine.evaluation.exposure import exposure
 from engine.evaluation.predict import Prediction, predict
 from engine.evaluation.request import Folder, Request
 from engine.evaluation.sample import stratified
 from engine.models.encode import Encoder
-from engine.models.load import load_model, load_tokenizer
+from engine.models.load import load_tokenizer
 from engine.models.locate import fingerprint
-from engine.models.pair import build_teacher, choose_device, choose_dtype, require_same_tokens
+from engine.models.pair import build_teacher, choose_device, load_student, require_same_tokens
+from engine.models.threads import set_threads
 from engine.profile import Profile
 from engine.provenance import usable_cores
 from engine.sql.execute import Executor
@@ -45,9 +45,7 @@ def answer_all(folders: Sequence[Folder], progress: Progress) -> None:
     set_threads(profile)
     progress(f"loading {spec}", 0, 0)
     encoder = Encoder(load_tokenizer(spec), profile.data)
-    model: Any = load_model(spec, adapter=profile.student.adapter,
-                       dtype=choose_dtype(profile.student, trained=False))  # fmt: skip
-    model = model.to(choose_device(profile.student.device))
+    model = load_student(profile)
     for folder in folders:
         request = folder.request()
         if fingerprint(spec, profile.student.adapter) != request.model:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from engine.sql.compare import prepare, same_result
@@ -39,12 +38,23 @@ def choose(candidates: Sequence[Sequence[str]], databases: Sequence[Path], execu
         candidates: at least one for each question; equal texts are run once and counted each.
         databases: the file of each question.
     """
-    with closing(executor.each(partial(_elect, executor), zip(candidates, databases, strict=True))) as found:
+    elections = executor.each(
+        lambda question: elect(*question, executor).query, zip(candidates, databases, strict=True)
+    )
+    with closing(elections) as found:
         return list(found)
 
 
-def _elect(executor: Executor, question: tuple[Sequence[str], Path]) -> str:
-    candidates, database = question
+@dataclass(frozen=True)
+class Election:
+    """The query that won, and how many candidates gave its result: 0 where all failed."""
+
+    query: str
+    votes: int
+
+
+def elect(candidates: Sequence[str], database: Path, executor: Executor) -> Election:
+    """One question's election, by the rules of `choose`."""
     groups: list[_Group] = []
     group_of: dict[str, _Group | None] = {}  # None: it failed
     for place, text in enumerate(candidates):
@@ -53,9 +63,9 @@ def _elect(executor: Executor, question: tuple[Sequence[str], Path]) -> str:
         if (group := group_of[text]) is not None:
             group.places.append(place)
     if not groups:
-        return candidates[0]
+        return Election(candidates[0], 0)
     best = max(groups, key=lambda group: (len(group.places), bool(group.outcome.rows), -group.places[0]))
-    return candidates[best.places[0]]
+    return Election(candidates[best.places[0]], len(best.places))
 
 
 def _find_group(executor: Executor, text: str, database: Path, groups: list[_Group]) -> _Group | None:

@@ -10,12 +10,23 @@ import torch
 from torch import Tensor
 
 from engine.models.generate import Rollout
+from engine.models.prefix import SharedPrefix
+
+
+def beam_search(
+    model: Any,
+    prefix: SharedPrefix | Sequence[int],
+    suffixes: Sequence[Sequence[int]],
+    **how: Any,
+) -> list[list[int]]:
+    """The best continuation of `prefix + suffix`, one for each suffix. Arguments are those of `beams`."""
+    return [answers[0] for answers in beams(model, prefix, suffixes, **how)]
 
 
 @torch.inference_mode()
-def beam_search(
+def beams(
     model: Any,
-    prefix: Sequence[int],
+    prefix: SharedPrefix | Sequence[int],
     suffixes: Sequence[Sequence[int]],
     *,
     num_beams: int,
@@ -23,8 +34,8 @@ def beam_search(
     eos_id: int,
     pad_id: int,
     shared: bool = True,
-) -> list[list[int]]:
-    """The best continuation of `prefix + suffix` found with `num_beams` beams, one for each suffix.
+) -> list[list[list[int]]]:
+    """The best continuations of `prefix + suffix` found with `num_beams` beams, best first, for each suffix.
 
     An answer's score is the sum of its tokens' log-probabilities over their number, EOS included
     (transformers' `length_penalty=1.0`). At each step the 2·num_beams likeliest extensions of a
@@ -35,7 +46,7 @@ def beam_search(
     length, is no better than the worst of them (transformers' `early_stopping=False`). At
     `max_new_tokens` every extension is an answer, ended or not. One beam is greedy decoding.
 
-    Arguments not named here, and the result, are those of `generate`.
+    Arguments not named here are those of `generate`.
     """
     rollout = Rollout(
         model,
@@ -69,7 +80,7 @@ def beam_search(
         )
         tokens = [beam[-1] for search in open_searches for beam in search.beams]
         rollout.append(torch.tensor(tokens, device=rollout.device))
-    return [search.answers[0][1] for search in searches]
+    return [[ids for _, ids in search.answers] for search in searches]
 
 
 def _candidates(logits: Tensor, totals: Tensor) -> list[list[tuple[float, int, int]]]:

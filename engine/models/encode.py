@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine import settings
+from engine.data import benchmarks
+from engine.data.benchmarks import DataSet, Example
 from engine.data.prompt import Prompter
 from engine.errors import ModelError
-
-if TYPE_CHECKING:
-    from engine.data.benchmarks import DataSet, Example
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,15 @@ class Encoder:
         for example in data.examples:
             self._entries[example.database] = data.tables.get(example.db_id)
 
+    def add_database(self, database: Path) -> None:
+        """Makes what a release's tables.json says about one of its databases part of the prefix.
+
+        A database that was added before is read anew: it may have changed.
+        """
+        self._entries[database] = benchmarks.tables_entry(database)
+        self._prefixes.pop(database, None)
+        self.prompter.forget(database)
+
     def prefix(self, database: Path) -> list[int]:
         """Instructions and schema of a database. Kept: it is the same for every question."""
         if database not in self._prefixes:
@@ -92,8 +100,12 @@ class Encoder:
 
     def decode(self, ids: list[int]) -> str:
         """Generated ids as SQL on one line, up to EOS."""
+        return " ".join(self.text(ids).split())
+
+    def text(self, ids: list[int]) -> str:
+        """Generated ids as they stand, up to EOS."""
         end = ids.index(self.eos_id) if self.eos_id in ids else len(ids)
-        return " ".join(self.tokenizer.decode(ids[:end], skip_special_tokens=True).split())
+        return self.tokenizer.decode(ids[:end], skip_special_tokens=True)
 
 
 def _template(tokenizer: Any) -> tuple[str, str]:

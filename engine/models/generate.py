@@ -11,16 +11,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
+from engine.models.cache import start_cache
 from engine.models.prefix import SharedPrefix
 
 
 @torch.inference_mode()
 def generate(
     model: Any,
-    prefix: Sequence[int],
+    prefix: SharedPrefix | Sequence[int],
     suffixes: Sequence[Sequence[int]],
     *,
     max_new_tokens: int,
@@ -31,7 +30,7 @@ def generate(
     """Greedy continuations of `prefix + suffix`, one for each suffix.
 
     Args:
-        prefix: [P] ids, common to all.
+        prefix: [P] ids, common to all, or what was made of them before.
         shared: run the prefix once. Without it every row runs prefix and suffix, for models
             where sharing is not exact (prefix.shareable).
 
@@ -82,7 +81,7 @@ class Rollout:
     Use: `logits`, then perhaps `keep` or `shuffle`, then `append`; and again.
 
     Args:
-        prefix: [P] ids, common to all.
+        prefix: as in `generate`.
         max_new_tokens: how many tokens a row will be given at most.
         shared: as in `generate`.
         copies: rows for each suffix, side by side. The prompts run once, then their cache is copied.
@@ -91,7 +90,7 @@ class Rollout:
     def __init__(
         self,
         model: Any,
-        prefix: Sequence[int],
+        prefix: SharedPrefix | Sequence[int],
         suffixes: Sequence[Sequence[int]],
         *,
         max_new_tokens: int,
@@ -103,11 +102,12 @@ class Rollout:
         self.device = next(model.parameters()).device
         self.num_rows = len(suffixes) * copies
         if not shared:
+            assert not isinstance(prefix, SharedPrefix)
             suffixes, prefix = [[*prefix, *suffix] for suffix in suffixes], []
         self._copies = copies
         self._ids, self._mask = _pad_left(suffixes, len(prefix), pad_id, self.device)
         room = self._ids.shape[1] + max_new_tokens
-        self._cache = _start(model, torch.tensor(prefix, device=self.device), len(suffixes), room)
+        self._cache = start_cache(model, prefix, len(suffixes), room)
         self._positions = (self._mask.cumsum(1) - 1).clamp_(min=0)[:, len(prefix) :]
 
     def logits(self) -> Tensor:
@@ -156,48 +156,3 @@ def _pad_left(
     ids = [[pad_id] * (width - len(suffix)) + list(suffix) for suffix in suffixes]
     mask = [[1] * prefix_length + [0] * (width - len(suffix)) + [1] * len(suffix) for suffix in suffixes]
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
-
-
-def _start(model: Any, prefix: Tensor, size: int, room: int) -> DynamicCache:
-    """The prefix's cache for `size` rows, with room for `room` more tokens each."""
-    if not len(prefix):
-        return DynamicCache(config=model.config)
-    cache = SharedPrefix(model, prefix).cache(size)
-    layers: list[Any] = cache.layers
-    cache.layers = [_RoomyLayer(layer.keys, layer.values, room) for layer in layers]
-    return cache
-
-
-class _RoomyLayer(DynamicLayer):
-    """A cache layer that writes new tokens in place. The stock layer copies itself at every token."""
-
-    def __init__(self, keys: Tensor, values: Tensor, room: int) -> None:
-        super().__init__()
-        self.lazy_initialization(keys, values)
-        self._length = keys.shape[-2]
-        self._prompt_length = 0  # known once the prompts have been written
-        self._buffers = tuple(
-            torch.cat([part, part.new_empty(*part.shape[:2], room, part.shape[3])], dim=2)
-            for part in (keys, values)
-        )
-        self.keys, self.values = (buffer[:, :, : self._length] for buffer in self._buffers)
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[Tensor, Tensor]:
-        start, self._length = self._length, self._length + key_states.shape[-2]
-        self._prompt_length = self._prompt_length or self._length
-        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
-            buffer[:, :, start : self._length] = states
-        self.keys, self.values = (buffer[:, :, : self._length] for buffer in self._buffers)
-        return self.keys, self.values
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        self._buffers = tuple(buffer[indices] for buffer in self._buffers)
-        self.keys, self.values = (buffer[:, :, : self._length] for buffer in self._buffers)
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Rows change places only with rows of the same prompt, so the prompt's columns stay."""
-        generated = slice(self._prompt_length, self._length)
-        for buffer in self._buffers:
-            buffer[:, :, generated] = buffer[beam_idx, :, generated]

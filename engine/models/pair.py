@@ -58,6 +58,16 @@ def build_teacher(teacher: Teacher) -> PreTrainedModel:
     return load_model(teacher.model, adapter=teacher.adapter, dtype=choose_dtype(teacher, trained=False))
 
 
+def load_student(profile: Profile) -> Any:
+    """`student.model` with its adapter, on its device, to answer questions with."""
+    student = profile.student
+    assert student.model, "who asks a student names it"
+    model: Any = load_model(
+        student.model, adapter=student.adapter, dtype=choose_dtype(student, trained=False)
+    )
+    return model.to(choose_device(student.device))
+
+
 def build_student_base(profile: Profile, dtype: torch.dtype, teacher: Any = None) -> Any:
     """The student before training and without its own LoRA.
 

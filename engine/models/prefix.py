@@ -80,18 +80,26 @@ class SharedPrefix:
     With gradients, the rows continue from detached copies, so that any number of them can run
     and be freed one after the other; `backward` then sends their summed gradient through the
     prefix, once.
+
+    Args:
+        ids: [P].
+        chunk: run so many tokens at a time (None: all at once), for callers that want to be interrupted.
     """
 
-    def __init__(self, model: Any, ids: Tensor) -> None:
+    def __init__(self, model: Any, ids: Tensor, chunk: int | None = None) -> None:
         self.model: Any = model
         cache = DynamicCache(config=model.config)
         with _read_at(model, ids.new_empty(0), ids.new_empty(0)):
-            model(input_ids=ids[None], past_key_values=cache, use_cache=True)
+            for part in ids.split(chunk or len(ids)):
+                model(input_ids=part[None], past_key_values=cache, use_cache=True)
         layers: list[Any] = cache.layers
         self._made: list[Tensor] = [tensor for layer in layers for tensor in (layer.keys, layer.values)]
         self._held = [
             tensor.detach().requires_grad_() if tensor.requires_grad else tensor for tensor in self._made
         ]
+
+    def __len__(self) -> int:
+        return self._held[0].shape[-2]
 
     def cache(self, size: int) -> DynamicCache:
         """The prefix's cache as `size` rows see it. Views: `update` would copy them here already."""

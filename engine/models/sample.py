@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from engine.models.generate import Rollout, finish
+from engine.models.prefix import SharedPrefix
 
 
 @torch.inference_mode()
 def sample(
     model: Any,
-    prefix: Sequence[int],
+    prefix: SharedPrefix | Sequence[int],
     suffixes: Sequence[Sequence[int]],
     *,
     keys: Sequence[tuple[int, ...]],

@@ -129,6 +129,7 @@ def evaluate(
     from engine.models.locate import fingerprint
     from kidtui import scoring
     from kidtui.scoring import Where
+    from kidtui.student import profile_of
 
     scoring.check(report, test_suite)
 
@@ -143,7 +144,7 @@ def evaluate(
     if predictions:
         tasks = scoring.from_files(predictions, where, against or [])
     else:
-        profile = scoring.profile_of(run, model, teacher, overrides or [], exposure)
+        profile = profile_of(run, model, teacher, overrides or [], exposure)
         request = Request(
             profile=profile.model_dump(mode="json"),
             model=fingerprint(str(profile.student.model), profile.student.adapter),

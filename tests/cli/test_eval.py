@@ -17,7 +17,7 @@ import pytest
 
 from engine import paths, profile, runs
 from engine.errors import UsageError
-from kidtui import scoring
+from kidtui import student
 from tests.cli.conftest import Answer, finish, wait_until
 
 Kid = Callable[..., Answer]
@@ -249,10 +249,10 @@ def test_a_score_is_shown_before_a_file_that_cannot_be_written_is_told(score: Ca
 
 def test_a_runs_student_answers_with_the_runs_own_settings(project: Path) -> None:
     run = runs.create(profile.load("tiny", ["data.max_prompt_tokens=333"]), ["kid", "distill"])
-    made = scoring.profile_of(f"{run.id}/best", None, "./teacher", ["eval.batch_size=3"])
+    made = student.profile_of(f"{run.id}/best", None, "./teacher", ["eval.batch_size=3"])
     assert (made.student.model, made.teacher and made.teacher.model) == (f"run:{run.id}/best", "./teacher")
     assert (made.data.max_prompt_tokens, made.eval.batch_size) == (333, 3)
-    assert scoring.profile_of(run.id, None, None, []).student.model == f"run:{run.id}/last"
-    assert scoring.profile_of(str(run.path), None, None, []).student.model == f"run:{run.id}/last"
+    assert student.profile_of(run.id, None, None, []).student.model == f"run:{run.id}/last"
+    assert student.profile_of(str(run.path), None, None, []).student.model == f"run:{run.id}/last"
     with pytest.raises(UsageError, match="batch_sise"):
-        scoring.profile_of(run.id, None, None, ["eval.batch_sise=3"])
+        student.profile_of(run.id, None, None, ["eval.batch_sise=3"])

@@ -1,0 +1,14 @@
+"""How torch computes on this machine."""
+
+from __future__ import annotations
+
+import torch
+
+from engine.profile import Profile
+from engine.provenance import usable_cores
+
+
+def set_threads(profile: Profile) -> None:
+    """As many threads as there are cores to run on, and only kernels that give the same sum every time."""
+    torch.set_num_threads(profile.train.threads or usable_cores())
+    torch.use_deterministic_algorithms(True, warn_only=True)

@@ -1,0 +1,100 @@
+"""What is typed: a command, SQL or a question; and where one ends and the next begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.sql.text import first_token, tokens
+
+LEAVING = {"exit", "quit"}
+# What SQL begins with where no semicolon says that it is some.
+_QUERY_WORDS = {"select", "with", "values"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    kind: Literal["command", "sql", "question", "leave"]
+    text: str
+
+
+def entries(text: str, schema: Mapping[str, Sequence[str]]) -> list[Entry]:
+    """What a typed text asks for, in order: `\\` begins a command, `;` ends SQL, the rest is a question.
+
+    A query of tables and columns that exist is SQL also without its semicolon.
+
+    Args:
+        schema: table -> its columns.
+    """
+    text = text.strip()
+    if not text:
+        return []
+    if text.startswith("\\"):
+        return [Entry("command", text[1:].strip())]
+    if text.rstrip("; ").lower() in LEAVING:
+        return [Entry("leave", "")]
+    if is_open(text) and not is_query(text, schema):
+        return [Entry("question", " ".join(text.split()))]
+    return [Entry("sql", statement) for statement in statements(text)]
+
+
+def is_open(text: str) -> bool:
+    """Whether something stands behind the last semicolon, or there is none."""
+    left = [kind for kind, _ in tokens(text) if kind != "gap"]
+    return not left or left[-1] != "end"
+
+
+def is_query(text: str, schema: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a text reads as a query of what exists: "Select all singers" is a question."""
+    from engine.sql.check import check
+    from engine.sql.text import parse
+
+    if first_token(text) not in _QUERY_WORDS or parse(text) is None:
+        return False
+    return not check(text, schema).problems
+
+
+def begins_sql(text: str) -> bool:
+    """Whether Enter goes on to the next line: SQL is being written, and its semicolon is missing."""
+    word = next((word for kind, word in tokens(text) if kind != "gap"), "")
+    return word.isupper() and word.lower() in _QUERY_WORDS and is_open(text)
+
+
+def statements(text: str) -> list[str]:
+    """The statements of a text, without their semicolons and without empty ones."""
+    found: list[str] = []
+    current: list[str] = []
+    for kind, part in [*tokens(text), ("end", ";")]:
+        if kind != "end":
+            current.append(part)
+        else:
+            statement = "".join(current).strip()
+            if first_token(statement):
+                found.append(statement)
+            current = []
+    return found
+
+
+def read_script(lines: Iterable[str]) -> Iterator[str]:
+    """The texts of a script or a pipe: each line one, but SQL goes on to its semicolon.
+
+    A line that begins with a word such as SELECT begins SQL if a line with the semicolon follows before
+    an empty line or a command; else it is a text by itself.
+    """
+    waiting: list[str] = []
+    for line in lines:
+        line = line.rstrip("\n")
+        if waiting and (not line.strip() or line.startswith("\\")):
+            yield from waiting
+            waiting = []
+        if waiting:
+            waiting.append(line)
+            if not is_open("\n".join(waiting)):
+                yield "\n".join(waiting)
+                waiting = []
+        elif first_token(line) in _QUERY_WORDS and is_open(line):
+            waiting = [line]
+        elif line.strip():
+            yield line
+    yield from waiting

@@ -1,0 +1,133 @@
+"""Which model answers: a run's student, any model by name, or what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine import profile as profiles
+from engine import runs
+from engine.errors import RunError, UsageError
+from engine.profile import Profile
+from engine.runs import Run
+
+
+def profile_of(
+    run: str | None, model: str | None, teacher: str | None, overrides: Sequence[str], exposure: int = 0
+) -> Profile:
+    """The settings with which a model answers: its run's, or the defaults, with overrides.
+
+    Its student is the model that answers.
+
+    Args:
+        exposure: whether ExAccErr is asked for, which takes a teacher.
+
+    Raises:
+        RunError: there is no such run.
+        ProfileError, UsageError: an override that does not fit; no teacher.
+    """
+    values: dict[str, Any] = {"name": "eval", "student": {"model": model}}
+    if run is not None:
+        is_folder = Path(run).expanduser().is_dir()
+        name, _, which = (run, "", "") if is_folder else run.partition("/")
+        found = runs.find(Path(name) if is_folder else name)
+        made = found.profile()
+        values = made.model_dump(mode="json", exclude_none=True)
+        values["student"] = {
+            "model": f"run:{found.id}/{which or 'last'}",
+            "dtype": made.student.dtype,
+            "device": made.student.device,
+        }
+    if teacher is not None:
+        values["teacher"] = {"model": teacher}
+    if exposure and "teacher" not in values:
+        raise UsageError("ExAccErr is measured against a teacher, and there is none", "name one: --teacher M")
+    return profiles.from_values({**values, "method": {"name": "sft"}}, overrides)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model that answers, with its settings.
+
+    name: what it is, in a few words.
+    folder: from where relative paths in the profile are meant; None: from here.
+    """
+
+    profile: Profile
+    name: str
+    folder: Path | None = None
+
+
+def choose(
+    run: str | None = None,
+    profile: str | None = None,
+    model: str | None = None,
+    teacher: str | None = None,
+    overrides: Sequence[str] = (),
+) -> Choice:
+    """The student to ask: of a run, of a profile's newest run, a model; else the newest run's that is done,
+    else the embedded demo's teacher.
+
+    Raises:
+        UsageError: more than one is named; an override that does not fit.
+        RunError: there is no such run, or it has no student.
+        ProfileError: there is no such profile.
+    """
+    given = {"--run": run, "--profile": profile, "--model": model}
+    named = [option for option, value in given.items() if value]
+    if len(named) > 1:
+        raise UsageError(f"{' and '.join(named)} together", "name the student in one way")
+    if model is not None:
+        return Choice(profile_of(None, model, teacher, overrides), model)
+    if run is not None:
+        return _of_run(run, teacher, overrides)
+    if profile is not None:
+        name = profiles.load(profile).name
+        found = [made for made in runs.all_runs() if _profile_name(made) == name and _has_student(made)]
+        if not found:
+            mend = f"kid distill --profile {profile} makes one"
+            raise RunError(f"no run of profile '{name}' has a student", mend)
+        return _of_run(found[0].id, teacher, overrides)
+    done = next((made for made in runs.all_runs() if _is_done(made)), None)
+    return _of_run(done.id, teacher, overrides) if done else _demo(teacher, overrides)
+
+
+def _of_run(run: str, teacher: str | None, overrides: Sequence[str]) -> Choice:
+    chosen = profile_of(run, None, teacher, overrides)
+    spec = str(chosen.student.model).removeprefix("run:")
+    made = runs.find(spec.partition("/")[0])
+    if not (made.path / "student" / spec.partition("/")[2]).is_dir():
+        raise RunError(f"run {made.id} has no student yet", f"kid distill --resume {made.id} goes on with it")
+    name = f"student of {spec.removesuffix('/last')}"
+    return Choice(chosen, name, Path(made.info()["cwd"]))
+
+
+def _demo(teacher: str | None, overrides: Sequence[str]) -> Choice:
+    """The demo's teacher: no student ships, it is what `kid distill` makes."""
+    demo = profiles.load("demo")
+    assert demo.teacher
+    values: dict[str, Any] = demo.model_dump(mode="json", exclude_none=True, exclude={"student", "teacher"})
+    values |= {"student": {"model": demo.teacher.model}, "method": {"name": "sft"}}
+    if teacher is not None:
+        values["teacher"] = {"model": teacher}
+    return Choice(profiles.from_values(values, overrides), "the embedded demo's teacher")
+
+
+def _is_done(run: Run) -> bool:
+    try:
+        return _has_student(run) and run.status()["state"] == "done"
+    except RunError:
+        return False
+
+
+def _has_student(run: Run) -> bool:
+    return (run.path / "student" / "last").is_dir()
+
+
+def _profile_name(run: Run) -> str | None:
+    try:
+        return str(run.info()["profile"]["name"])
+    except (RunError, KeyError, TypeError):
+        return None
