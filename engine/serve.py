@@ -14,12 +14,12 @@ import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from engine.answer import Answers, Check, Tell, Writes, execute
 from engine.data.glance import column_names
-from engine.errors import KidError, ModelError, UsageError, describe
-from engine.profile import Profile
+from engine.errors import KidError, ModelError, ProfileError, UsageError, describe
+from engine.profile import Profile, problems
 from engine.protocol import (
     LAST_EVENTS,
     LONGEST_LINE,
@@ -204,7 +204,7 @@ class _Service:
         request, tell, check = job.request, job.tell, job.check
         match request:
             case Load():
-                self._profile, self._models = Profile.model_validate(request.profile), {}
+                self._profile, self._models = _checked(request.profile), {}
                 self._model("student", tell)
             case Open():
                 database = Path(request.database)
@@ -236,3 +236,9 @@ class _Service:
             self._models[role] = model = self._open_model(self._profile, role, self._model_lane.executor)
             tell("loaded", role=role, model=model.name, parameters=model.num_parameters)
         return self._models[role]
+
+
+def _checked(values: dict[str, Any]) -> Profile:
+    if found := problems(values):
+        raise ProfileError(found[0].message, found[0].mend)
+    return Profile.model_validate(values)
