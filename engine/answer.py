@@ -130,7 +130,7 @@ def _until(deadline: float, limits: OnDatabase, check: Check) -> Check:
     def check_time() -> None:
         check()
         if time.monotonic() > deadline:
-            raise TimeLimitError(f"no SQL after {limits.timeout:g} s", "allow it more time")
+            raise TimeLimitError(f"no SQL after {limits.timeout:g} s", "raise the time limit")
 
     return check_time
 

@@ -56,12 +56,12 @@ def first_token(sql: str) -> str:
 
 
 @lru_cache(maxsize=32)
-def parse(sql: str) -> Expr | None:
-    """The tree of one SQLite query, or None where sqlglot cannot read it. Shared: do not change it."""
+def parse(sql: str, dialect: str = "sqlite") -> Expr | None:
+    """The tree of one query, or None where sqlglot cannot read it. Shared: do not change it."""
     import sqlglot
 
     try:
-        return sqlglot.parse_one(sql, read="sqlite")
+        return sqlglot.parse_one(sql, read=dialect)
     except (sqlglot.errors.SqlglotError, RecursionError):
         return None
 

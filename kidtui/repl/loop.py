@@ -76,7 +76,9 @@ class Loop:
             input=input,
             output=output,
         )
-        self._choice: PromptSession[str] = PromptSession(key_bindings=_choices(), input=input, output=output)
+        self._choice: PromptSession[str] = PromptSession(
+            key_bindings=_choices(), erase_when_done=True, input=input, output=output
+        )
 
     def run(self) -> None:
         """Until the user leaves. What fails is told; the session goes on."""

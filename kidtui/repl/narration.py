@@ -119,7 +119,7 @@ class Narration:
             )
         tokens = [(text, share) for text, share in event["tokens"] if text.strip()]
         if tokens:
-            self._line("sure", ribbon(tokens))
+            self._line("confidence", ribbon(tokens))
         self._line("model", f"{event['ms']:.0f} ms")
 
     def code(self, sql: str, width: int) -> None:
@@ -165,7 +165,7 @@ def ribbon(tokens: Sequence[tuple[str, float]]) -> str:
     """A block for each token, as high as the model's probability for it, and the least of them named."""
     blocks = "".join(_BLOCKS[min(int(share * len(_BLOCKS)), len(_BLOCKS) - 1)] for _, share in tokens)
     text, share = min(tokens, key=lambda token: token[1])
-    return f"{blocks} least of {text.strip()!r}, {share:.2f} (not calibrated)"
+    return f"{blocks} least for {text.strip()!r}: {share:.2f} (not calibrated)"
 
 
 def _with_hint(message: str, hint: str) -> str:

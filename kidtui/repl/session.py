@@ -171,13 +171,18 @@ class Session:
                 case "edit":
                     self.draft = f"{asked.sql};"
                 case "teacher":
-                    self.ask_teacher()
+                    try:
+                        self.ask_teacher()
+                    except KidError as error:  # the student's SQL is still to be decided on
+                        self.say.error(error)
                     continue
             return
 
     def ask_teacher(self) -> None:
-        """The teacher's SQL for the last question, beside the student's."""
+        """The teacher's answer to the last question, and how the student's differs from it."""
         asked = self.last_question()
+        if not asked.sql:
+            raise UsageError("the student has not answered the last question", "ask it again")
         self._follow("compare", by_teacher=True, question=asked.question, sql=asked.sql, **self._limits())
 
     def contrast(self, sql: str, other: str) -> Contrast:

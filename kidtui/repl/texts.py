@@ -56,7 +56,12 @@ def is_query(text: str, schema: Mapping[str, Sequence[str]]) -> bool:
 
 
 def begins_sql(text: str) -> bool:
-    """Whether Enter goes on to the next line: SQL is being written, and its semicolon is missing."""
+    """Whether Enter goes on to the next line: SQL is being written, and its semicolon is missing.
+
+    Only capitals tell SQL from a question that begins with "select". An empty line ends it, too.
+    """
+    if text.endswith("\n"):
+        return False
     word = next((word for kind, word in tokens(text) if kind != "gap"), "")
     return word.isupper() and word.lower() in _QUERY_WORDS and is_open(text)
 
