@@ -45,12 +45,22 @@ def evaluations_dir() -> Path:
     return _home("state") / "evaluations"
 
 
+def history_file() -> Path:
+    """What was typed in the REPL."""
+    return _home("state") / "history"
+
+
 def user_profiles() -> Path:
     return _home("config") / "profiles"
 
 
 def cache_dir() -> Path:
     return _home("cache") / "cache"
+
+
+def corrections_file() -> Path:
+    """What the user has corrected in the REPL, unless another file was named."""
+    return _home("data") / "corrections.jsonl"
 
 
 def data_dirs(given: str | Path | None = None) -> list[Path]:

@@ -142,6 +142,8 @@ class Data(Table):
     """Training set: a name such as spider/train, or file:PATH of JSON lines."""
     eval: str = Field(default="demo/dev", min_length=1)
     """Evaluation set, named like data.train."""
+    corrections: str | None = None
+    """A file of corrections from `kid repl`: all are trained on, once an epoch, beside data.train."""
     databases: str | None = None
     """For file: sets: the folder with one SQLite database per db_id."""
     max_prompt_tokens: int = Field(default=1024, ge=32)

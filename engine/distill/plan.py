@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM
 
+from engine.data import corrections
 from engine.distill.job import fitting_items, load_data, make_plan
 from engine.models.encode import Encoder
 from engine.models.load import load_config, load_tokenizer
@@ -26,10 +29,12 @@ def plan(request: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         parameters (teacher, student, trainable), memory_mb (by part, and total), steps,
-        steps_per_epoch, examples.
+        steps_per_epoch, examples, and how many of them are corrections.
     """
     profile = Profile.model_validate(request["profile"])
-    train_set, _ = load_data(profile, request.get("data_dir"))
+    data_dir = request.get("data_dir")
+    train_set, _ = load_data(profile, data_dir)
+    corrected = corrections.asked_for(profile.data, Path(data_dir) if data_dir else None)
     encoder = Encoder(load_tokenizer(student_spec(profile)), profile.data)
     encoder.add(train_set)
     items = fitting_items(encoder, train_set, profile)
@@ -43,6 +48,7 @@ def plan(request: dict[str, Any]) -> dict[str, Any]:
         "steps": cut.total_steps(profile.train.epochs, profile.train.max_steps),
         "steps_per_epoch": cut.steps_per_epoch,
         "examples": len(items),
+        "corrections": len(fitting_items(encoder, replace(train_set, examples=corrected), profile)),
         "longest_row": longest,
     }
 

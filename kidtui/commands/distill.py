@@ -70,10 +70,10 @@ def distill(
 def _create(chosen: Profile, data_dir: Path | None) -> Run:
     """A new run, made only when its data can be read: a mistyped path leaves nothing behind."""
     from engine import runs
-    from engine.data import benchmarks, schema
+    from engine.data import benchmarks, corrections, schema
 
     folder = Path(chosen.data.databases) if chosen.data.databases else None
-    files = set()
+    files = {example.database for example in corrections.asked_for(chosen.data, data_dir)}
     for spec in (chosen.data.train, chosen.data.eval):
         files |= {example.database for example in benchmarks.load(spec, data_dir, folder).examples}
     for file in files:
@@ -123,9 +123,10 @@ def _plan_lines(plan: dict[str, Any]) -> list[str]:
 
     parameters = ", ".join(f"{role} {count(value)}" for role, value in plan["parameters"].items())
     memory = ", ".join(f"{part} {count(value)} MB" for part, value in plan["memory_mb"].items())
+    corrections = f", {count(plan['corrections'])} of them corrections" if plan["corrections"] else ""
     return [
         f"parameters: {parameters}",
         f"memory, estimated: {memory}",
         f"steps: {count(plan['steps'])} ({count(plan['steps_per_epoch'])} an epoch,"
-        f" {count(plan['examples'])} examples)",
+        f" {count(plan['examples'])} examples{corrections})",
     ]

@@ -1,7 +1,7 @@
 """`engine serve` with a model that knows a few answers: `fake_service.py serve`.
 
 Questions: a key of ANSWERS; "slow …" takes ten seconds, "stuck …" never looks whether it is cancelled,
-"die" ends the process while it answers, "die once FILE" only if FILE is not there yet; else "SELECT 1".
+"write SQL" gets that SQL, "die" ends the process while it answers, "die once FILE" only if FILE is not there yet; else "SELECT 1".
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class FakeModel:
             time.sleep(0.05)
         if text.startswith("stuck"):
             time.sleep(3)
-        sql = ANSWERS.get(text, "SELECT 1")
+        sql = text.removeprefix("write ") if text.startswith("write ") else ANSWERS.get(text, "SELECT 1")
         if self._role == "teacher":
             sql = "SELECT name FROM animal WHERE name = 'okapi'"
         if question.evidence:  # asked again after a failure
