@@ -23,8 +23,12 @@ from engine.files import write_error
 
 @dataclass
 class Progress:
-    """Where training stands. `step` optimizer steps are done; the next is `index` of `epoch`."""
+    """Where training stands. `step` optimizer steps are done; the next is `index` of `epoch`.
 
+    data: what tells the training set, whose items `index` counts, from another one.
+    """
+
+    data: str = ""
     step: int = 0
     epoch: int = 0
     index: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from engine.distill.batches import Plan
 from engine.distill.checkpoint import Progress
 from engine.distill.control import Control, StopRequested
 from engine.distill.objective import Objective, StepResult
-from engine.errors import KidError
+from engine.errors import DataError, KidError
 from engine.models.encode import Encoder, Item
 from engine.run_writer import RunWriter
 
@@ -61,19 +62,27 @@ class Trainer:
         )
         self.prefixes = {item.database: encoder.prefix(item.database) for item in items}
         self.total_steps = plan.total_steps(train.epochs, train.max_steps)
-        self.progress = Progress()
+        self.progress = Progress(data=_mark(items))
         self._epoch_steps: tuple[int, list[list[list[int]]]] = (-1, [])
         self._checkpoints: Path = writer.run.path / "checkpoints"
 
     def restore(self) -> None:
-        """Takes up the newest readable checkpoint, if there is one."""
+        """Takes up the newest readable checkpoint, if there is one.
+
+        Raises:
+            DataError: the training set is another one by now.
+        """
         progress, broken = checkpoint.restore(self._checkpoints, self.student, self.optimizer)
         for path in broken:
             self.writer.event(
                 "warning", message=f"checkpoint {path.name} cannot be read: an older one is used"
             )
-        if progress:
-            self.progress = progress
+        if progress and progress.data != self.progress.data:
+            raise DataError(
+                "the training data has changed since this run's checkpoint",
+                "put the files back as they were, or start a new run",
+            )
+        self.progress = progress or self.progress
 
     def train(self) -> None:
         """Raises StopRequested after a checkpoint, KidError when the run cannot go on."""
@@ -226,6 +235,12 @@ class Trainer:
                 for name in ("gold", "masked", "imperfect")
             }
             self.writer.event("rewrite", step=progress.step, example=result.sample["example"], **texts)
+
+
+def _mark(items: Sequence[Item]) -> str:
+    """sha256 (hex) of what is trained on."""
+    rows = [(item.index, item.suffix, item.answer) for item in items]
+    return hashlib.sha256(repr(rows).encode()).hexdigest()
 
 
 def learning_rate(step: int, total: int, train: settings.Train) -> float:

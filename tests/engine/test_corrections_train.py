@@ -128,3 +128,15 @@ def test_a_run_trains_on_the_correction_and_its_report_says_so(corrected):
         "num_examples": 2,
         "fingerprint": train_set.fingerprint,
     }
+
+
+def test_a_run_whose_corrections_have_changed_is_not_resumed(corrected):
+    run = runs.create(corrected, ["test"])
+    command = [sys.executable, "-P", "-m", "engine", "train", "--run", str(run.path)]
+    subprocess.run(command, check=True, timeout=120)
+    corrections.add(
+        Correction("demo/music", "How many?", "SELECT 1", "fix"), Path(corrected.data.corrections)
+    )
+    again = subprocess.run(command, check=False, timeout=120, capture_output=True, text=True)
+    assert again.returncode == 3
+    assert "the training data has changed" in EventReader(run).poll()[-1]["error"]["message"]
