@@ -11,6 +11,7 @@ The grammar is select_grammar.py's; llguidance, an optional extra, holds it agai
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from engine.errors import KidError, ModelError
 from engine.sql.select_grammar import select_grammar
 
 _MEND = "switch constrained decoding off"
+_LEXER_FUEL = 100_000_000  # llguidance's own limit ends at a thousand columns
+_Schema = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class Constrainer:
@@ -39,14 +42,16 @@ class Constrainer:
             from llguidance.hf import from_tokenizer
         except ImportError as error:
             raise ModelError(
-                "constrained decoding needs llguidance, which is not installed", "pip install llguidance"
+                "constrained decoding needs llguidance, which is not installed", "pip install 'kid-sql[constrained]'"
             ) from error
         try:
             self._tokenizer = from_tokenizer(tokenizer, eos_token=eos_id)
         except ValueError as error:
             raise ModelError(f"constrained decoding cannot read this tokenizer: {error}", _MEND) from error
-        self._matcher = llguidance.LLMatcher
-        self._compiled: dict[str, Any] = {}
+        self._matcher = partial(
+            llguidance.LLMatcher, limits=llguidance.LLParserLimits(initial_lexer_fuel=_LEXER_FUEL)
+        )
+        self._compiled: dict[_Schema, Any] = {}
 
     def start(self, schema: Mapping[str, Sequence[str]]) -> Constraint:
         """The constraint of one answer, at its beginning.
@@ -58,14 +63,14 @@ class Constrainer:
             DatabaseError: the database has no table.
             ModelError: the schema is too large for llguidance.
         """
-        grammar = select_grammar(schema)
-        if grammar not in self._compiled:
-            matcher = self._matcher(self._tokenizer, grammar)
+        key = tuple((table, tuple(columns)) for table, columns in schema.items())
+        if key not in self._compiled:
+            matcher = self._matcher(self._tokenizer, select_grammar(schema))
             if matcher.is_error():
                 reason = matcher.get_error().splitlines()[0]
                 raise ModelError(f"no grammar can be made of the database's names: {reason}", _MEND)
-            self._compiled[grammar] = matcher
-        return Constraint(self._compiled[grammar].deep_copy())
+            self._compiled[key] = matcher
+        return Constraint(self._compiled[key].deep_copy())
 
 
 class Constraint:
