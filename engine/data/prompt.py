@@ -83,6 +83,13 @@ class Prompter:
             self._prefixes[key] = steps.render(step)
         return self._prefixes[key]
 
+    def forget(self, database: Path) -> None:
+        """Lets a database be read anew."""
+        for commented in (False, True):
+            self._prefixes.pop((database, commented), None)
+        self._dropped.pop(database, None)
+        self._index.cache_clear()
+
     def suffix(self, example: Example) -> str:
         """Matched values and question, ending in a newline.
 

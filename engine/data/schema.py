@@ -6,23 +6,18 @@ Views and virtual tables are left out; names keep their own case.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.errors import DatabaseError, DataError
+from engine.data.adapters import adapter, open_database
+from engine.data.reader import ListedColumn, Reader
+from engine.data.reader import quote as quote
+from engine.errors import DataError
 
-MAX_VALUE_LENGTH = 25
-"""Longest cell text, in characters, that is shown or matched."""
 _NUM_VALUES = 2
 _ROWS_READ = 10_000  # sample values come from a table's first rows
-_MAGIC = b"SQLite format 3\0"
-
-ListedColumn = tuple[str, str, int]
-"""Name, declared type, place in the primary key (from 1; 0 = not in it)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +48,15 @@ class ForeignKey:
 @dataclass(frozen=True, slots=True)
 class Schema:
     tables: tuple[Table, ...]
-    """In the order of sqlite_master."""
+    """In the database's own order."""
     foreign_keys: tuple[ForeignKey, ...]
 
 
 def read_schema(database: Path, tables_entry: Mapping[str, Any] | None = None) -> Schema:
-    """The schema of an SQLite file; `tables_entry` (its entry in tables.json) gives the comments.
+    """The schema of a database file; `tables_entry` (its entry in tables.json) gives the comments.
 
     Raises:
-        DatabaseError: the file is missing, not an SQLite database, or damaged.
+        DatabaseError: the file is missing, no database, damaged, or needs a package that is not there.
         DataError: the entry is malformed.
     """
     try:
@@ -70,8 +65,7 @@ def read_schema(database: Path, tables_entry: Mapping[str, Any] | None = None) -
         raise DataError(
             f"the entry of {database.stem} in tables.json is malformed ({error})", "fetch tables.json again"
         ) from error
-    with open_database(database) as connection:
-        listed = list_tables(connection)
+    with open_database(database) as reader:
         tables = tuple(
             Table(
                 table,
@@ -81,71 +75,24 @@ def read_schema(database: Path, tables_entry: Mapping[str, Any] | None = None) -
                         declared,
                         bool(key),
                         comments.get((table.lower(), column.lower()), ""),
-                        _sample_values(connection, table, column),
+                        _sample_values(reader, table, column),
                     )
                     for column, declared, key in columns
                 ),
             )
-            for table, columns in listed.items()
+            for table, columns in reader.tables().items()
         )
-        return Schema(tables, _foreign_keys(connection, listed))
-
-
-@contextmanager
-def open_database(database: Path) -> Iterator[sqlite3.Connection]:
-    """A read-only connection to an existing SQLite file; bytes that are not UTF-8 are left out.
-
-    Raises:
-        DatabaseError: at the start (missing, no SQLite file) or from any statement run inside.
-    """
-    check_file(database)
-    try:
-        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            connection.text_factory = lambda text: text.decode("utf-8", "ignore")
-            yield connection
-    except sqlite3.Error as error:
-        raise DatabaseError(
-            f"{database} cannot be read as an SQLite database: {error}", "fetch or restore the file"
-        ) from error
+        return Schema(tables, tuple(ForeignKey(*ends) for ends in dict.fromkeys(reader.references())))
 
 
 def check_file(database: Path) -> None:
-    """Raises DatabaseError unless an SQLite file is there. Looks at its first bytes only."""
-    try:
-        with database.open("rb") as file:
-            head = file.read(len(_MAGIC))
-    except FileNotFoundError:
-        raise DatabaseError(f"database not found: {database}", "check the path") from None
-    except OSError as error:
-        raise DatabaseError(
-            f"cannot read the database {database}: {error.strerror}", "check the path and its permissions"
-        ) from error
-    if head != _MAGIC:
-        what = "is empty (0 bytes)" if not head else "is not an SQLite database"
-        raise DatabaseError(f"{database} {what}", "fetch or restore the file")
+    """Raises DatabaseError unless a database is there. Looks at its first bytes only."""
+    adapter(database)
 
 
-def list_tables(connection: sqlite3.Connection) -> dict[str, list[ListedColumn]]:
-    """Table name -> its columns, in the order of sqlite_master, without SQLite's own tables."""
-    # A virtual table has no root page; it may need a module that this SQLite lacks.
-    names = connection.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0 AND name NOT GLOB 'sqlite_*'"
-    ).fetchall()
-    return {
-        table: [
-            (column, declared or "", key)
-            for _, column, declared, _, _, key, hidden in connection.execute(
-                f"PRAGMA table_xinfo({quote(table)})"
-            )
-            if hidden != 1  # 1 is a virtual table's own; 2 and 3 are generated columns
-        ]
-        for (table,) in names
-    }
-
-
-def quote(name: str) -> str:
-    """A table or column name as SQL text, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
+def list_tables(reader: Reader) -> dict[str, list[ListedColumn]]:
+    """Table name -> its columns, in the database's order, without the system's own tables."""
+    return reader.tables()
 
 
 def clean(text: str) -> str:
@@ -153,45 +100,10 @@ def clean(text: str) -> str:
     return " ".join(text.replace("\0", " ").split())
 
 
-def short_text(column: str) -> tuple[str, str]:
-    """Two SQL expressions for a column: its text, and whether that is worth showing."""
-    text = f"trim(CAST({quote(column)} AS TEXT))"
-    worth = f"typeof({quote(column)}) <> 'blob' AND length({text}) BETWEEN 1 AND {MAX_VALUE_LENGTH}"
-    return text, worth
-
-
-def _sample_values(connection: sqlite3.Connection, table: str, column: str) -> tuple[str, ...]:
-    text, worth = short_text(column)
-    rows = connection.execute(
-        f"SELECT DISTINCT {text} FROM (SELECT {quote(column)} FROM {quote(table)} LIMIT {_ROWS_READ})"
-        f" WHERE {worth} LIMIT {2 * _NUM_VALUES}"  # some to spare: cleaning may make two of them equal
-    )
-    return tuple(dict.fromkeys(filter(None, (clean(value) for (value,) in rows))))[:_NUM_VALUES]
-
-
-def _foreign_keys(
-    connection: sqlite3.Connection, listed: Mapping[str, list[ListedColumn]]
-) -> tuple[ForeignKey, ...]:
-    """Keys whose two ends exist, each once, with the names as the tables spell them."""
-    tables = {table.lower(): table for table in listed}
-    found = []
-    for table in listed:
-        for _, place, target, column, ref_column, *_ in connection.execute(
-            f"PRAGMA foreign_key_list({quote(table)})"
-        ):
-            ref_table = tables.get(target.lower())
-            if ref_table is None:
-                continue
-            if ref_column is None:  # "REFERENCES t" alone means the primary key of t
-                ref_column = next((name for name, _, key in listed[ref_table] if key == place + 1), "")
-            ends = _spelt(listed[table], column), _spelt(listed[ref_table], ref_column)
-            if all(ends):
-                found.append(ForeignKey(table, ends[0], ref_table, ends[1]))
-    return tuple(dict.fromkeys(found))
-
-
-def _spelt(columns: list[ListedColumn], wanted: str) -> str:
-    return next((name for name, _, _ in columns if name.lower() == wanted.lower()), "")
+def _sample_values(reader: Reader, table: str, column: str) -> tuple[str, ...]:
+    # Some to spare: cleaning may make two of them equal.
+    texts = reader.texts(table, column, rows=_ROWS_READ, limit=2 * _NUM_VALUES)
+    return tuple(dict.fromkeys(filter(None, map(clean, texts))))[:_NUM_VALUES]
 
 
 def _comments(entry: Mapping[str, Any]) -> dict[tuple[str, str], str]:

@@ -24,6 +24,8 @@ from pathlib import Path
 from rapidfuzz import fuzz, process
 
 from engine.data import schema
+from engine.data.adapters import open_database
+from engine.data.reader import MAX_VALUE_LENGTH
 from engine.errors import KidError
 from engine.files import write_error
 from engine.paths import cache_dir
@@ -67,7 +69,7 @@ class ValueIndex:
 
     @classmethod
     def of(cls, database: Path) -> ValueIndex:
-        """The index of an SQLite file: the cached one if the file is unchanged, else a new one.
+        """The index of a database file: the cached one if the file is unchanged, else a new one.
 
         Raises:
             DatabaseError: the database is missing or damaged.
@@ -133,7 +135,7 @@ def _spans(question: str) -> frozenset[str]:
     """Every stretch of whole words of the question that a cell can equal or nearly equal."""
     text = question.lower()
     ends = [(token.start(), token.end()) for token in _TOKEN.finditer(text)]
-    longest = schema.MAX_VALUE_LENGTH * 11 // 9  # 90 % alike: at most 11 : 9 in length
+    longest = MAX_VALUE_LENGTH * 11 // 9  # 90 % alike: at most 11 : 9 in length
     return frozenset(
         schema.clean(text[start:end])
         for place, (start, _) in enumerate(ends)
@@ -160,9 +162,9 @@ def _is_number(value: str) -> bool:
 def _stamp(database: Path) -> str:
     """What tells one state of a database from another, without reading it."""
     marks = [_FORMAT]
-    for file in (database, database.with_name(database.name + "-wal")):
+    for log in ("", "-wal", ".wal"):  # of SQLite and DuckDB
         with suppress(FileNotFoundError):  # no write-ahead log: the usual case
-            state = file.stat()
+            state = database.with_name(database.name + log).stat()
             marks.append(f"{state.st_size}:{state.st_mtime_ns}")
     return " ".join(marks)
 
@@ -227,13 +229,8 @@ def _fill(index: sqlite3.Connection, database: Path, stamp: str) -> None:
 
 def _cells(database: Path) -> Iterator[tuple[str, str, list[str]]]:
     """Table, column, distinct short texts, for every column."""
-    with schema.open_database(database) as connection:
-        for table, columns in schema.list_tables(connection).items():
+    with open_database(database) as reader:
+        for table, columns in reader.tables().items():
             for column, _, _ in columns:
-                text, worth = schema.short_text(column)
-                rows = connection.execute(f"SELECT DISTINCT {text} FROM {schema.quote(table)} WHERE {worth}")
-                yield (
-                    table,
-                    column,
-                    list(dict.fromkeys(filter(None, (schema.clean(value) for (value,) in rows)))),
-                )
+                texts = map(schema.clean, reader.texts(table, column))
+                yield table, column, list(dict.fromkeys(filter(None, texts)))

@@ -1,9 +1,10 @@
-"""The child process of the executor: the only place where SQL meets SQLite.
+"""The child process of the executor: the only place where a query meets SQLite.
 
 `worker.py` runs this file by its path, `python -I -S child.py PARENT_PID MEMORY_MB`: it
 imports the standard library alone and starts in some 30 ms. Frames on stdin and stdout
 are a length and a marshalled value: in a task (path, sql, seconds, max_rows), out lists
-of rows, then one closing tuple (columns, truncated, seconds, message or None).
+of rows, then one closing tuple (columns, truncated, seconds, message or None). What is not
+SQLite's own here serves the children of other systems, too (duckdb_child.py).
 
 The fence (evaluation.md, section 2): read-only URI, authorizer, limits, deadline, and the
 memory limit of this process. The first keyword is checked before a task comes here.
@@ -23,7 +24,8 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, BinaryIO
 
 LENGTH = struct.Struct("<Q")
@@ -41,7 +43,15 @@ FORBIDDEN_FUNCTIONS = {"load_extension", "fts3_tokenizer"}
 _connections: dict[tuple[object, ...], sqlite3.Connection] = {}
 
 
-def serve(tasks: BinaryIO, answers: BinaryIO) -> None:
+Open = Callable[[str, float], AbstractContextManager[Any]]
+"""A guarded connection to a file, with so many seconds for what is run inside; a DB-API connection."""
+
+
+class QueryError(Exception):
+    """What a database says of a query that failed."""
+
+
+def serve(tasks: BinaryIO, answers: BinaryIO, open_guarded: Open) -> None:
     """Answers tasks until the input ends."""
     _send(answers, "ready")
     answers.flush()
@@ -51,7 +61,7 @@ def serve(tasks: BinaryIO, answers: BinaryIO) -> None:
         columns: list[str] = []
         truncated, message = False, None
         try:
-            with _open(path, seconds) as connection:
+            with open_guarded(path, seconds) as connection:
                 started = time.perf_counter()
                 cursor = connection.execute(sql)
                 columns = [column[0][:MAX_NAME] for column in cursor.description or ()]
@@ -61,34 +71,47 @@ def serve(tasks: BinaryIO, answers: BinaryIO) -> None:
             message = "out of memory"
         except OSError as error:
             message = f"unable to open database file: {error.strerror}"
-        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+        except QueryError as error:
             message = str(error)
-            if getattr(error, "sqlite_errorname", None) == "SQLITE_READONLY_ROLLBACK":
-                message = "unable to open database file: a writer died and left its journal beside it"
         _send(answers, (columns, truncated, time.perf_counter() - started, message))
         answers.flush()
 
 
 @contextlib.contextmanager
-def _open(path: str, seconds: float) -> Iterator[sqlite3.Connection]:
+def open_sqlite(path: str, seconds: float) -> Iterator[sqlite3.Connection]:
     """A guarded connection with a fresh deadline, kept for the next query while the file stays the same."""
+    try:
+        path, file = find_file(path)
+        # A database with a write-ahead log has a writer, who tidies up only as the last to leave.
+        logged = os.path.exists(path + "-wal") and os.path.getsize(path + "-wal") > 0
+        key = (path, logged, file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns)
+        connection = _connections.pop(key, None) or _connect(path, logged)
+        deadline = time.monotonic() + seconds
+        connection.set_progress_handler(lambda: time.monotonic() > deadline, OPERATIONS_PER_CHECK)
+        try:
+            yield connection
+        finally:
+            _connections[key] = connection
+            if logged or len(_connections) > KEPT_OPEN:
+                _connections.pop(key if logged else next(iter(_connections))).close()
+    except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+        raise QueryError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    if getattr(error, "sqlite_errorname", None) == "SQLITE_READONLY_ROLLBACK":
+        return "unable to open database file: a writer died and left its journal beside it"
+    return str(error)
+
+
+def find_file(path: str) -> tuple[str, os.stat_result]:
+    """The path without links, and what lies there. Raises OSError unless it is a file."""
     if os.path.islink(path):  # logs and journals lie beside the file, not beside a link to it
         path = os.path.realpath(path)
     file = os.stat(path)  # a missing file raises here, so that nothing can create it
     if not stat.S_ISREG(file.st_mode):  # to open a pipe would wait for its writer
         raise OSError(errno.EINVAL, "it is not a file")
-    # A database with a write-ahead log has a writer, who tidies up only as the last to leave.
-    logged = os.path.exists(path + "-wal") and os.path.getsize(path + "-wal") > 0
-    key = (path, logged, file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns)
-    connection = _connections.pop(key, None) or _connect(path, logged)
-    deadline = time.monotonic() + seconds
-    connection.set_progress_handler(lambda: time.monotonic() > deadline, OPERATIONS_PER_CHECK)
-    try:
-        yield connection
-    finally:
-        _connections[key] = connection
-        if logged or len(_connections) > KEPT_OPEN:
-            _connections.pop(key if logged else next(iter(_connections))).close()
+    return path, file
 
 
 def _connect(path: str, logged: bool) -> sqlite3.Connection:
@@ -121,7 +144,7 @@ def _authorize(action: int, _first: str | None, second: str | None, *_where: str
     return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
 
-def _send_rows(answers: BinaryIO, cursor: sqlite3.Cursor, max_rows: int) -> bool:
+def _send_rows(answers: BinaryIO, cursor: Any, max_rows: int) -> bool:
     """Sends the rows as they come; True where the result goes on past `max_rows` or MAX_RESULT."""
     size, chunk = 0, 1
     while rows := cursor.fetchmany(min(chunk, max_rows + 1)):
@@ -155,13 +178,14 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def main(parent: int, memory_mb: int) -> None:
+def main(open_guarded: Open, parent: int, memory_mb: int, of_memory: int = resource.RLIMIT_AS) -> None:
+    """The life of a child; `of_memory` is the limit that `memory_mb` is set for."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _limit(resource.RLIMIT_AS, memory_mb * 2**20)
+    _limit(of_memory, memory_mb * 2**20)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_CORE, 0)
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    serve(sys.stdin.buffer, sys.stdout.buffer, open_guarded)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(open_sqlite, int(sys.argv[1]), int(sys.argv[2]))

@@ -4,8 +4,8 @@
         outcome = executor.run(database, "SELECT count(*) FROM singer")
 
 A query can read one database and nothing else: the first keyword is checked here, the
-rest of the fence stands in the child process (child.py). A child that hangs is killed,
-one that dies is replaced; either costs its query alone.
+rest of the fence stands in the child process (child.py, duckdb_child.py). A child that hangs
+is killed, one that dies is replaced; either costs its query alone.
 """
 
 from __future__ import annotations
@@ -22,42 +22,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from engine.sql.systems import System, package_folder, system_to_run
 from engine.sql.text import first_token
 from engine.sql.worker import Worker
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-QUERY_WORDS = {"select", "with", "values", "explain"}
-OTHER_WORDS = re.compile(
-    "alter|analyze|attach|begin|commit|create|delete|detach|drop|end|insert|pragma|reindex|release|replace"
-    "|rollback|savepoint|update|vacuum"
-)
 LONGEST_QUERY = 8_000_000  # characters
 GRACE_SECONDS = 1.0  # past its deadline a query has this long to say so; then its child is killed
+OUT_OF_MEMORY = "out of memory"  # as the children say it
 LOOKAHEAD = 32  # items per job under way or waiting to be taken, so that a slow one holds up no other
-
-# How SQLite's messages begin, by class; the first that fits.
-_CLASSES = [
-    ("timeout", r"interrupted"),
-    # What the authorizer refuses, a second statement, and virtual tables, which it lets nobody set up.
-    (
-        "forbidden",
-        r"not authorized|attempt to write|unsafe use of|You can only execute one|vtable constructor failed",
-    ),
-    ("unknown_table", r"no such table"),
-    ("unknown_column", r"no such column|cannot join using column"),
-    ("ambiguous", r"ambiguous column name"),
-    (
-        "syntax",
-        r'near ".*": syntax error|unrecognized token|incomplete input|unknown join type|.* clause is required'
-        r"|.* clause should come after",
-    ),
-]
-_OF_THE_FILE = (
-    r"unable to open|file is not a database|database disk image|database is locked|disk I/O"
-    r"|locking protocol|malformed database schema"
-)
 
 
 @dataclass(frozen=True)
@@ -67,7 +42,7 @@ class Outcome:
     error: None, "empty", "forbidden", "timeout", "syntax", "unknown_table", "unknown_column",
         "ambiguous", "other_exec" or "crashed"; `message` says more.
     truncated: there were more rows than `rows` holds.
-    seconds: spent in SQLite.
+    seconds: spent in the database.
     """
 
     rows: list[tuple] = field(default_factory=list)
@@ -85,10 +60,11 @@ class Executor:
         jobs: queries at once, each in a child of its own. `run` may be called from several threads.
         timeout: seconds for one query.
         max_rows: rows read of one result; None for no limit but the child's own on bytes.
-        memory_mb: address space of one child, in MiB.
+        memory_mb: memory of one child, in MiB.
 
     Raises:
         KidError: from any method, where no child can be started.
+        DatabaseError: so, because the package that reads the file is not installed.
     """
 
     def __init__(
@@ -139,12 +115,14 @@ class Executor:
             return Outcome(error="empty", message="there is no query")
         if "\0" in sql:
             return Outcome(error="syntax", message="the query contains a null character")
-        if OTHER_WORDS.fullmatch(word):
+        database = database.absolute()
+        system = system_to_run(database)
+        if system.other_words.fullmatch(word):
             return Outcome(error="forbidden", message=f"{word.upper()} is not run: only queries are")
-        if word not in QUERY_WORDS:
+        if word not in system.query_words:
             return Outcome(error="syntax", message=f'near "{_short(word)}": syntax error')
         cap = self.max_rows if max_rows is None else min(max_rows, self.max_rows)
-        return self._run_in_child(database.absolute(), sql, cap)
+        return self._run_in_child(system, database, sql, cap)
 
     def map(self, tasks: Iterable[tuple[Path, str]]) -> Iterator[Outcome]:
         """The outcomes of (database, sql) pairs, in order, `jobs` at a time."""
@@ -175,8 +153,8 @@ class Executor:
             pool.shutdown()
             self._stopping.clear()
 
-    def _run_in_child(self, database: Path, sql: str, max_rows: int) -> Outcome:
-        with self._worker() as worker:
+    def _run_in_child(self, system: System, database: Path, sql: str, max_rows: int) -> Outcome:
+        with self._worker(system, database) as worker:
             limit = self.timeout + GRACE_SECONDS
             try:
                 rows, closing = worker.ask((str(database), sql, self.timeout, max_rows), limit)
@@ -186,21 +164,23 @@ class Executor:
             except EOFError:
                 worker.kill()
                 return Outcome(error="crashed", message=f"its process died (exit code {worker.exit_code})")
+            if closing[-1] == OUT_OF_MEMORY:
+                worker.kill()  # what it has taken it may not give back
         columns, truncated, seconds, message = closing
         if message is None:
             return Outcome(rows, columns, truncated, seconds=seconds)
-        error, message = self._explain(message, database)
+        error, message = self._explain(message, system, database)
         return Outcome(error=error, message=message, seconds=seconds)
 
     @contextmanager
-    def _worker(self) -> Iterator[Worker]:
+    def _worker(self, system: System, database: Path) -> Iterator[Worker]:
         """A living child, for one query; what is dead afterwards makes room for the next."""
         worker = self._idle.get()
         try:
-            if worker is None or worker.exit_code is not None:
+            if worker is None or worker.system is not system or worker.exit_code is not None:
                 self._bury(worker)
                 worker = None
-                worker = Worker(self.memory_mb)
+                worker = Worker(self.memory_mb, system, package_folder(system, database))
                 self._workers.add(worker)
             if self._stopping.is_set():  # looked at last: `close` may have missed a child just started
                 raise CancelledError
@@ -220,14 +200,15 @@ class Executor:
             worker.close()
             self._workers.discard(worker)
 
-    def _explain(self, message: str, database: Path) -> tuple[str, str]:
+    def _explain(self, message: str, system: System, database: Path) -> tuple[str, str]:
         """The class of an error, and its message made whole."""
-        error = next((name for name, begin in _CLASSES if re.match(begin, message, re.DOTALL)), "other_exec")
+        classes = (name for name, begin in system.classes if re.match(begin, message, re.DOTALL))
+        error = next(classes, "other_exec")
         if error == "timeout":
             message = self._too_slow()
-        elif message == "out of memory":
-            message = f"out of memory: the limit is {self.memory_mb} MiB"
-        elif re.match(_OF_THE_FILE, message):
+        elif message == OUT_OF_MEMORY:
+            message = f"{message}: the limit is {self.memory_mb} MiB"
+        elif re.match(system.of_the_file, message):
             message = f"{database}: {message}"
         return error, _short(message)
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import KidError
+from engine.sql.systems import SQLITE, System
 
 _LENGTH = struct.Struct("<Q")
-_CHILD = Path(__file__).with_name("child.py")
+_PROJECT = str(Path(__file__).parents[2])
 _START_SECONDS = 60.0
 _LONGEST_WAIT = 1e6  # seconds; poll(2) counts milliseconds in 32 bits
 
@@ -27,17 +28,21 @@ class Worker:
     so no caller needs an `if __name__ == "__main__"`, and none of its imports are repeated.
 
     Args:
-        memory_mb: address space of the child, in MiB.
+        memory_mb: memory of the child, in MiB.
+        system: whose queries it runs.
+        package_folder: where to import the system's package from; "" where it needs none.
 
     Raises:
         KidError: the child cannot be started.
     """
 
-    def __init__(self, memory_mb: int) -> None:
+    def __init__(self, memory_mb: int, system: System = SQLITE, package_folder: str = "") -> None:
+        self.system = system
+        folders = [_PROJECT, package_folder] if package_folder else []
         # A session of its own: Ctrl-C and hang-ups reach the parent alone, and the child
         # ends when its standard input or its parent does.
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_CHILD), str(os.getpid()), str(memory_mb)],
+            [sys.executable, "-I", "-S", str(system.child), str(os.getpid()), str(memory_mb), *folders],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
