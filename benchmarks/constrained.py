@@ -32,7 +32,7 @@ from torch import Tensor
 from engine import profile, settings
 from engine.data import benchmarks
 from engine.data.benchmarks import Example
-from engine.data.schema import list_tables, open_database
+from engine.data.glance import readable
 from engine.evaluation.sample import stratified
 from engine.evaluation.score import score
 from engine.models.constrain import Constrainer, Constraint
@@ -88,7 +88,7 @@ def measure(setting: Setting, limit: int, data_dir: Path | None) -> dict[str, An
     setting.encoder.add(data)
     examples = stratified(data.examples, limit or setting.limit)
     constrainer = Constrainer(setting.encoder.tokenizer, setting.encoder.eos_id)
-    schemas = {example.database: read_names(example.database) for example in examples}
+    schemas = {example.database: readable(example.database) for example in examples}
     compiling = []
     for schema in schemas.values():
         start = time.perf_counter()
@@ -110,11 +110,6 @@ def measure(setting: Setting, limit: int, data_dir: Path | None) -> dict[str, An
             for example, off, on in zip(examples, answers["off"], answers["on"], strict=True)
         ],
     }
-
-
-def read_names(database: Path) -> dict[str, list[str]]:
-    with open_database(database) as connection:
-        return {table: [name for name, _, _ in columns] for table, columns in list_tables(connection).items()}
 
 
 @torch.inference_mode()

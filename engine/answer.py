@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
-from engine.data.glance import column_names
+from engine.data.glance import dialect, readable
 from engine.errors import TimeLimitError
 from engine.protocol import Ask, Compare, Decoding, OnDatabase, tell_cell
 from engine.question import Question, Written
@@ -136,7 +136,7 @@ def _until(deadline: float, limits: OnDatabase, check: Check) -> Check:
 
 
 def _tell_sql(written: Written, question: Question, attempt: int, began: float, tell: Tell) -> None:
-    checked = check_names(written.sql, column_names(question.database))
+    checked = check_names(written.sql, readable(question.database), dialect(question.database))
     tell(
         "sql",
         attempt=attempt,
@@ -156,7 +156,7 @@ def execute(executor: Executor, sql: str, limits: OnDatabase, attempt: int, tell
     outcome = executor.run(database, sql, limits.max_rows)
     milliseconds = outcome.seconds * 1000
     if outcome.error:
-        hint = name_hint(outcome.message, column_names(database), sql)
+        hint = name_hint(outcome.message, readable(database), sql)
         tell(
             "failed",
             attempt=attempt,

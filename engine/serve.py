@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from engine.answer import Answers, Check, Tell, Writes, execute
-from engine.data.glance import column_names
+from engine.data.glance import readable
 from engine.errors import KidError, ModelError, ProfileError, UsageError, describe
 from engine.profile import Profile, problems
 from engine.protocol import (
@@ -208,7 +208,7 @@ class _Service:
                 self._model("student", tell)
             case Open():
                 database = Path(request.database)
-                tell("opened", database=request.database, tables=column_names(database))
+                tell("opened", database=request.database, tables=readable(database))
                 if self._profile:
                     self._model("student", tell).read(database, check)
             case Ask():

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from engine.data.glance import column_names, file_stamp
+from engine.data.glance import file_stamp, readable
 from engine.errors import ModelError
 from engine.evaluation.vote import elect
 from engine.models.beam import beams
@@ -181,7 +181,7 @@ class Writer:
 
         if self._constrainer is None:
             self._constrainer = Constrainer(self.encoder.tokenizer, self.encoder.eos_id)
-        return self._constrainer.start(column_names(database))
+        return self._constrainer.start(readable(database))
 
 
 def open_writer(profile: Profile, role: Role, executor: Executor) -> Writer:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from engine.data.adapters import open_database
 from engine.data.benchmarks import DataSet, Example, Place, locate, read, read_tables
+from engine.data.reader import quote
 from engine.data.releases import SETS, bird_release
-from engine.data.schema import check_file, list_tables, open_database, quote
 from engine.data.ties import break_ties
 from engine.errors import DatabaseError
 from engine.sql.compare import prepare
@@ -217,13 +218,12 @@ def _empty_tables(file: Path) -> set[str]:
     Raises:
         DatabaseError: the file is missing, is no database, or has no tables.
     """
-    check_file(file)
-    with open_database(file) as connection:
-        names = list(list_tables(connection))
+    with open_database(file) as reader:
+        names = list(reader.tables())
         empty = {
             table
             for table in names
-            if not connection.execute(f"SELECT EXISTS (SELECT 1 FROM {quote(table)})").fetchone()[0]
+            if not reader.execute(f"SELECT EXISTS (SELECT 1 FROM {quote(table)})").fetchone()[0]
         }
     if not names:
         raise DatabaseError(f"{file} has no tables", "fetch or restore the file")

@@ -67,6 +67,15 @@ class DuckdbReader:
             tables.setdefault(table, []).append((column, kind, place))
         return tables
 
+    def readable(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, column in self.execute(
+            f"SELECT table_name, column_name FROM duckdb_columns() WHERE {_OURS}"
+            " ORDER BY table_oid, column_index"
+        ).fetchall():
+            found.setdefault(name, []).append(column)
+        return found
+
     def references(self) -> list[Reference]:
         listed = self.tables()
         return [

@@ -6,29 +6,36 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from engine.data.schema import read_schema
+from engine.data.adapters import adapter, open_database
+
+_LOGS = ("", "-wal", ".wal")  # the file itself, and the write-ahead logs of SQLite and DuckDB
 
 
 def file_stamp(database: Path) -> str:
     """What tells one state of a database from another, without reading it."""
     marks = []
-    for file in (database, database.with_name(database.name + "-wal")):
+    for log in _LOGS:
         with suppress(FileNotFoundError):  # no write-ahead log: the usual case
-            state = file.stat()
+            state = database.with_name(database.name + log).stat()
             marks.append(f"{state.st_size}:{state.st_mtime_ns}")
     return " ".join(marks)
 
 
-def column_names(database: Path) -> dict[str, list[str]]:
-    """Table -> its columns, as the database spells them.
+def readable(database: Path) -> dict[str, list[str]]:
+    """Table or view -> its columns, as the database spells them.
 
     Raises:
         DatabaseError: it is missing or damaged.
     """
-    return _column_names(database, file_stamp(database))
+    return _readable(database, file_stamp(database))
 
 
-@lru_cache(maxsize=64)
-def _column_names(database: Path, _stamp: str) -> dict[str, list[str]]:
-    tables = read_schema(database).tables
-    return {table.name: [column.name for column in table.columns] for table in tables}
+@lru_cache(maxsize=256)
+def _readable(database: Path, _stamp: str) -> dict[str, list[str]]:
+    with open_database(database) as reader:
+        return reader.readable()
+
+
+def dialect(database: Path) -> str:
+    """sqlglot's name of the SQL that a database speaks."""
+    return adapter(database).dialect

@@ -24,6 +24,9 @@ class Reader(Protocol):
     def tables(self) -> dict[str, list[ListedColumn]]:
         """Table -> its columns, in the database's order, without views and the system's own tables."""
 
+    def readable(self) -> dict[str, list[str]]:
+        """Table or view -> its columns: what a query can name. A view that is broken has none."""
+
     def references(self) -> list[Reference]:
         """The foreign keys whose two ends exist, a row for each column; some may come twice."""
 

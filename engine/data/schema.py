@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.data.adapters import adapter, open_database
-from engine.data.reader import ListedColumn, Reader
-from engine.data.reader import quote as quote
+from engine.data.reader import Reader
 from engine.errors import DataError
 
 _NUM_VALUES = 2
@@ -88,11 +87,6 @@ def read_schema(database: Path, tables_entry: Mapping[str, Any] | None = None) -
 def check_file(database: Path) -> None:
     """Raises DatabaseError unless a database is there. Looks at its first bytes only."""
     adapter(database)
-
-
-def list_tables(reader: Reader) -> dict[str, list[ListedColumn]]:
-    """Table name -> its columns, in the database's order, without the system's own tables."""
-    return reader.tables()
 
 
 def clean(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from engine.data.reader import MAX_VALUE_LENGTH, ListedColumn, Reference, quote, spelt
@@ -49,6 +49,14 @@ class SqliteReader:
             ]
             for (table,) in names
         }
+
+    def readable(self) -> dict[str, list[str]]:
+        found = {table: [name for name, *_ in columns] for table, columns in self.tables().items()}
+        for (view,) in self.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall():
+            found[view] = []
+            with suppress(sqlite3.OperationalError):
+                found[view] = [row[1] for row in self.execute(f"PRAGMA table_xinfo({quote(view)})")]
+        return found
 
     def references(self) -> list[Reference]:
         listed = self.tables()

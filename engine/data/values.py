@@ -25,6 +25,7 @@ from rapidfuzz import fuzz, process
 
 from engine.data import schema
 from engine.data.adapters import open_database
+from engine.data.glance import file_stamp
 from engine.data.reader import MAX_VALUE_LENGTH
 from engine.errors import KidError
 from engine.files import write_error
@@ -121,7 +122,7 @@ class ValueIndex:
         ).fetchall()
 
     def _open(self) -> None:
-        stamp = _stamp(self.database)
+        stamp = f"{_FORMAT} {file_stamp(self.database)}"
         opened = _load(self._file, stamp)
         if opened is None:
             _build(self.database, self._file, stamp)
@@ -157,16 +158,6 @@ def _speaks_of(question: str, spans: frozenset[str], value: str) -> bool:
 
 def _is_number(value: str) -> bool:
     return value.replace(".", "", 1).lstrip("-").isdecimal()
-
-
-def _stamp(database: Path) -> str:
-    """What tells one state of a database from another, without reading it."""
-    marks = [_FORMAT]
-    for log in ("", "-wal", ".wal"):  # of SQLite and DuckDB
-        with suppress(FileNotFoundError):  # no write-ahead log: the usual case
-            state = database.with_name(database.name + log).stat()
-            marks.append(f"{state.st_size}:{state.st_mtime_ns}")
-    return " ".join(marks)
 
 
 def _load(file: Path, stamp: str) -> tuple[sqlite3.Connection, list[tuple[str, str]]] | None:

@@ -9,15 +9,14 @@ VES and R-VES. Figures over the items are made in `engine.evaluation.summary`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.data.benchmarks import DataSet, Example
+from engine.data.glance import readable
 from engine.data.releases import BIRD_LEVELS
-from engine.data.schema import list_tables, open_database
 from engine.errors import KidError
 from engine.evaluation.answers import Answer, aligned
 from engine.evaluation.bird import BirdVerdict, score_bird
@@ -207,7 +206,7 @@ def _explained(item: Item) -> Item:
     if item.ex or item.gold_failed:
         return item
     if item.error_class in _NAME_ERRORS:
-        hint = name_hint(item.message, _columns(item.database), item.prediction)
+        hint = name_hint(item.message, readable(item.database), item.prediction)
         return replace(
             item,
             classes=(item.error_class,),
@@ -223,10 +222,3 @@ def _explained(item: Item) -> Item:
         message=found.message,
         difference=found.lines,
     )
-
-
-@cache
-def _columns(database: Path) -> Mapping[str, list[str]]:
-    """Table -> its columns' names."""
-    with open_database(database) as connection:
-        return {table: [name for name, *_ in columns] for table, columns in list_tables(connection).items()}

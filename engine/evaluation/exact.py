@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.data.schema import list_tables, open_database, read_schema
+from engine.data.adapters import open_database
+from engine.data.schema import read_schema
 from engine.errors import DataError
 from engine.evaluation.score import require_one_each
 from engine.sql.exact_match import exact_match, joined_columns
@@ -53,8 +54,8 @@ def read_names(database: Path, tables_entry: Mapping[str, Any] | None = None) ->
     Raises:
         DataError, DatabaseError: as in `exact_matches`.
     """
-    with open_database(database) as connection:
-        listed = list_tables(connection)
+    with open_database(database) as reader:
+        listed = reader.tables()
     columns = {table.lower(): [name.lower() for name, _, _ in found] for table, found in listed.items()}
     if tables_entry is not None:
         return Names(columns, _joined_by_entry(database.stem, tables_entry))

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from engine.data.benchmarks import Example
-from engine.data.schema import quote
+from engine.data.reader import quote
 from engine.sql.execute import Executor
 from engine.sql.text import tables
 

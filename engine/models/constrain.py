@@ -42,7 +42,8 @@ class Constrainer:
             from llguidance.hf import from_tokenizer
         except ImportError as error:
             raise ModelError(
-                "constrained decoding needs llguidance, which is not installed", "pip install 'kid-sql[constrained]'"
+                "constrained decoding needs llguidance, which is not installed",
+                "pip install 'kid-sql[constrained]'",
             ) from error
         try:
             self._tokenizer = from_tokenizer(tokenizer, eos_token=eos_id)

@@ -70,15 +70,16 @@ def distill(
 def _create(chosen: Profile, data_dir: Path | None) -> Run:
     """A new run, made only when its data can be read: a mistyped path leaves nothing behind."""
     from engine import runs
-    from engine.data import benchmarks, corrections, schema
+    from engine.data import benchmarks, corrections
+    from engine.data.adapters import open_database
 
     folder = Path(chosen.data.databases) if chosen.data.databases else None
     files = {example.database for example in corrections.asked_for(chosen.data, data_dir)}
     for spec in (chosen.data.train, chosen.data.eval):
         files |= {example.database for example in benchmarks.load(spec, data_dir, folder).examples}
     for file in files:
-        with schema.open_database(file) as connection:
-            schema.list_tables(connection)
+        with open_database(file) as reader:
+            reader.tables()
     return runs.create(chosen, sys.argv, data_dir=data_dir)
 
 

@@ -15,7 +15,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.lexers import Lexer, PygmentsLexer
 
-from engine.data.schema import quote
+from engine.data.reader import quote
 from engine.sql.systems import SQLITE
 from engine.sql.text import first_token, tokens
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.data import benchmarks
-from engine.data.glance import column_names
+from engine.data.glance import readable
 from engine.errors import KidError, RefusedError, TimeLimitError, UsageError
 from engine.protocol import Decoding, told_cell
 from engine.sql.contrast import Contrast, contrast
@@ -112,13 +112,13 @@ class Session:
             DatabaseError: it is not there or damaged.
         """
         path = benchmarks.find_database(name, self.data_dir)
-        column_names(path)  # read, to know that it can be
+        readable(path)  # read, to know that it can be
         self.database, self.database_name, self.asked = path, name, None
         self.service.open(path)
 
     @property
     def schema(self) -> Mapping[str, Sequence[str]]:
-        return column_names(self.database)
+        return readable(self.database)
 
     def handle(self, text: str) -> None:
         """Does what a text asks for.

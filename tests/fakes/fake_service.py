@@ -1,7 +1,8 @@
 """`engine serve` with a model that knows a few answers: `fake_service.py serve`.
 
 Questions: a key of ANSWERS; "slow …" takes ten seconds, "stuck …" never looks whether it is cancelled,
-"write SQL" gets that SQL, "die" ends the process while it answers, "die once FILE" only if FILE is not there yet; else "SELECT 1".
+"write SQL" gets that SQL, "die" ends the process while it answers, "die once FILE" only if FILE is not
+there yet; else "SELECT 1".
 """
 
 from __future__ import annotations

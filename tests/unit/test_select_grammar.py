@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from engine.data import benchmarks
-from engine.data.schema import list_tables, open_database
+from engine.data.glance import readable
 from engine.errors import DatabaseError
 from engine.sql.select_grammar import (
     FUNCTIONS,
@@ -52,14 +52,9 @@ def accepts(grammar: Any, sql: str) -> bool:
     return grammar.try_consume_tokens(text) == len(text) and grammar.is_accepting()
 
 
-def names_of(database: Path) -> dict[str, list[str]]:
-    with open_database(database) as connection:
-        return {table: [column[0] for column in own] for table, own in list_tables(connection).items()}
-
-
 def rejected_golds(spec: str, data_dir: Path | None = None) -> list[str]:
     examples = benchmarks.load(spec, data_dir).examples
-    grammars = {database: matcher(names_of(database)) for database in {e.database for e in examples}}
+    grammars = {database: matcher(readable(database)) for database in {e.database for e in examples}}
     return [e.query for e in examples if not accepts(grammars[e.database], e.query)]
 
 
