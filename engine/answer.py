@@ -8,7 +8,7 @@ has the measurement). Everything is told as it comes, in the events of protocol.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
@@ -41,7 +41,7 @@ class Writes(Protocol):
         self, question: Question, decoding: Decoding, on_token: Callable[[str, float], None], check: Check
     ) -> Written: ...
 
-    def alternatives(self, question: Question, num_beams: int, check: Check) -> list[Written]: ...
+    def alternatives(self, question: Question, num_beams: int, check: Check) -> Iterator[Written]: ...
 
 
 class Answers:

@@ -102,11 +102,12 @@ class Writer:
             ids, votes = self._vote(prompt, question, decoding)
             return self._told(prompt, ids, votes)
 
-    def alternatives(self, question: Question, num_beams: int, check: Check) -> list[Written]:
+    def alternatives(self, question: Question, num_beams: int, check: Check) -> Iterator[Written]:
         """The answers that a beam search finds likely, best first."""
         prompt = self.read(question.database, check), self.encoder.suffix(question.example)
         with _checked(self._model, check):
-            return [self._told(prompt, ids) for ids in self._beams(prompt, num_beams)]
+            for ids in self._beams(prompt, num_beams):
+                yield self._told(prompt, ids)
 
     def prompt(self, question: Question) -> dict[str, Any]:
         """What the model reads for a question: both pieces as text, with their tokens counted."""

@@ -115,13 +115,15 @@ def known_sets(data_dir: Path | None = None) -> list[KnownSet]:
 
 
 def first_file(source: Source, data_dir: Path | None) -> Path | None:
+    if source.folder == "demo":
+        demo.build()
     files = (base / source.files[0] for base in bases(source.folder, data_dir))
     return next((file for file in files if file.is_file()), None)
 
 
 def bases(folder: str, data_dir: Path | None) -> list[Path]:
     """Where a release's folder may lie."""
-    return [demo.build()] if folder == "demo" else [base / folder for base in data_dirs(data_dir)]
+    return [demo.build_databases()] if folder == "demo" else [base / folder for base in data_dirs(data_dir)]
 
 
 def inside(base: Path, paths: tuple[str, ...]) -> list[Path]:

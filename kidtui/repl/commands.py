@@ -161,7 +161,7 @@ def _keep(session: Session, asked: Asked, kind: corrections.Kind, query: str) ->
 
 def _explain(session: Session, argument: str) -> None:
     query = argument.rstrip("; ") or (session.done[-1][1] if session.done else "") or _answered(session).sql
-    session.run(f"EXPLAIN QUERY PLAN {query}")
+    session.explain(query)
 
 
 def _format(session: Session, argument: str) -> None:

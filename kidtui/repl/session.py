@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.data import benchmarks
-from engine.data.glance import readable
+from engine.data.glance import dialect, readable
 from engine.errors import KidError, RefusedError, TimeLimitError, UsageError
 from engine.protocol import Decoding, told_cell
 from engine.sql.contrast import Contrast, contrast
@@ -130,7 +130,7 @@ class Session:
         """
         from kidtui.repl.commands import run_command
 
-        for entry in entries(text, self.schema):
+        for entry in entries(text, self.schema, dialect(self.database)):
             match entry.kind:
                 case "leave":
                     raise LeaveError
@@ -189,6 +189,17 @@ class Session:
         """Runs two queries and compares them."""
         self._executor.timeout = self.settings.timeout
         return contrast(self._executor, self.database, sql, other)
+
+    def explain(self, sql: str) -> None:
+        """Shows the query plan.
+
+        Raises:
+            KidError: as `run`.
+        """
+        words = "EXPLAIN QUERY PLAN" if dialect(self.database) == "sqlite" else "EXPLAIN"
+        outcome = self._outcome(f"{words} {sql}", self.settings.limit)
+        rows = [(line,) for row in outcome.rows for line in str(row[-1]).splitlines()]
+        self._show(formats.Result(["plan"], rows), outcome.seconds * 1000)
 
     def show_prompt(self, question: str) -> None:
         """What the student reads for a question, on stderr."""

@@ -19,13 +19,14 @@ class Entry:
     text: str
 
 
-def entries(text: str, schema: Mapping[str, Sequence[str]]) -> list[Entry]:
+def entries(text: str, schema: Mapping[str, Sequence[str]], dialect: str = "sqlite") -> list[Entry]:
     """What a typed text asks for, in order: `\\` begins a command, `;` ends SQL, the rest is a question.
 
     A query of tables and columns that exist is SQL also without its semicolon.
 
     Args:
         schema: table -> its columns.
+        dialect: of the database's SQL, as sqlglot calls it.
     """
     text = text.strip()
     if not text:
@@ -34,7 +35,7 @@ def entries(text: str, schema: Mapping[str, Sequence[str]]) -> list[Entry]:
         return [Entry("command", text[1:].strip())]
     if text.rstrip("; ").lower() in LEAVING:
         return [Entry("leave", "")]
-    if is_open(text) and not is_query(text, schema):
+    if is_open(text) and not is_query(text, schema, dialect):
         return [Entry("question", " ".join(text.split()))]
     return [Entry("sql", statement) for statement in statements(text)]
 
@@ -45,14 +46,14 @@ def is_open(text: str) -> bool:
     return not left or left[-1] != "end"
 
 
-def is_query(text: str, schema: Mapping[str, Sequence[str]]) -> bool:
+def is_query(text: str, schema: Mapping[str, Sequence[str]], dialect: str = "sqlite") -> bool:
     """Whether a text reads as a query of what exists: "Select all singers" is a question."""
     from engine.sql.check import check
     from engine.sql.text import parse
 
-    if first_token(text) not in _QUERY_WORDS or parse(text) is None:
+    if first_token(text) not in _QUERY_WORDS or parse(text, dialect) is None:
         return False
-    return not check(text, schema).problems
+    return not check(text, schema, dialect).problems
 
 
 def begins_sql(text: str) -> bool:

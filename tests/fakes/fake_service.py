@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.answer import Check
@@ -79,9 +79,10 @@ class FakeModel:
             on_token(piece, probability)
         return Written(sql, tokens, (2, 3) if decoding.name == "vote" else None)
 
-    def alternatives(self, question: Question, num_beams: int, check: Check) -> list[Written]:
+    def alternatives(self, question: Question, num_beams: int, check: Check) -> Iterator[Written]:
         check()
-        return [Written(sql, ()) for sql in ALTERNATIVES.get(question.text, [])]
+        for sql in ALTERNATIVES.get(question.text, []):
+            yield Written(sql, ())
 
 
 def open_fake(profile: Profile, role: Role, executor: Executor) -> FakeModel:

@@ -11,19 +11,36 @@ import tempfile
 from hashlib import sha256
 from pathlib import Path
 
-from engine import paths
+from engine import files, paths
 from engine.data.demo.databases import SEEDS, create, database_names
 from engine.errors import DataError
 
-__all__ = ["build", "database_names", "fingerprint"]
+__all__ = ["build", "build_databases", "database_names", "fingerprint"]
+
+_ITEMS = ("train.json", "dev.json", "tables.json")
 
 
 def build(cache: Path | None = None) -> Path:
-    """The folder of the demo data, made if it is not there yet.
+    """The folder of the demo data, made as far as it is not there yet.
 
     It holds `train.json` and `dev.json` (lists of `{"db_id", "question", "query",
     "kind"}`), an empty `tables.json`, and `database/<name>/<name>.sqlite`. Its name
     carries a fingerprint of the sources, so that a new release makes a new one.
+
+    Raises:
+        DataError: the cache cannot be written.
+    """
+    folder = build_databases(cache)
+    if not all((folder / name).is_file() for name in _ITEMS):
+        from engine.data.demo.questions import generate  # takes a second: not for those who only ask
+
+        for name, content in zip(_ITEMS, (*generate(), []), strict=True):
+            files.write_text(folder / name, json.dumps(content, indent=1) + "\n")
+    return folder
+
+
+def build_databases(cache: Path | None = None) -> Path:
+    """The same folder, with the databases at least.
 
     Raises:
         DataError: the cache cannot be written.
@@ -36,7 +53,9 @@ def build(cache: Path | None = None) -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=".demo-", dir=cache))
         try:
-            _write(unfinished)
+            for name in database_names():
+                (unfinished / "database" / name).mkdir(parents=True)
+                create(name, unfinished / "database" / name / f"{name}.sqlite").close()
             _publish(unfinished, folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -56,17 +75,6 @@ def fingerprint() -> str:
     for path in sorted(sources, key=lambda path: path.name):
         digest.update(path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
     return digest.hexdigest()
-
-
-def _write(folder: Path) -> None:
-    from engine.data.demo.questions import generate
-
-    for name in database_names():
-        (folder / "database" / name).mkdir(parents=True)
-        create(name, folder / "database" / name / f"{name}.sqlite").close()
-    train, held_out = generate()
-    for name, content in (("train", train), ("dev", held_out), ("tables", [])):
-        (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 
 def _publish(unfinished: Path, folder: Path) -> None:
