@@ -11,7 +11,7 @@ from engine.data.corrections import Correction
 from engine.errors import KidError, UsageError, nearest
 from engine.protocol import Decoding
 from kidtui.repl import databases, formats, output
-from kidtui.repl.session import Asked, LeaveError, Session
+from kidtui.repl.session import WIDTH, Asked, LeaveError, Session
 
 Complete = Callable[[Session], Sequence[str]]
 
@@ -45,7 +45,8 @@ def run_command(session: Session, text: str) -> None:
 def find(name: str) -> Command:
     known = {name: command for command in COMMANDS for name in command.names}
     if name not in known:
-        raise UsageError(f"there is no command \\{name}", f"{nearest(name, list(known))}; \\? lists them")
+        words = [word for word in known if len(word) > 2]  # any letter is near to one
+        raise UsageError(f"there is no command \\{name}", f"{nearest(name, words)}; \\? lists them")
     return known[name]
 
 
@@ -83,11 +84,11 @@ def _prompt(session: Session, argument: str) -> None:
 
 
 def _teacher(session: Session, argument: str) -> None:
-    asked = session.last_question()
+    asked = _answered(session)
+    session.say.note("student's:")
+    session.say.code(asked.sql, session.width() or WIDTH)
+    session.say.note("teacher's:")
     session.ask_teacher()
-    if asked.sql:
-        session.say.note("student's:")
-        session.say.code(asked.sql, session.width() or 100)
 
 
 def _gold(session: Session, argument: str) -> None:
@@ -98,7 +99,7 @@ def _gold(session: Session, argument: str) -> None:
         )
     for name, query in found:
         session.say.note(f"{name}:")
-        session.say.code(query, session.width() or 100)
+        session.say.code(query, session.width() or WIDTH)
 
 
 def _diff(session: Session, argument: str) -> None:
@@ -160,7 +161,7 @@ def _keep(session: Session, asked: Asked, kind: corrections.Kind, query: str) ->
 
 
 def _explain(session: Session, argument: str) -> None:
-    query = argument.rstrip("; ") or (session.done[-1][1] if session.done else "") or _answered(session).sql
+    query = argument.rstrip("; ") or (session.done[-1].sql if session.done else "") or _answered(session).sql
     session.explain(query)
 
 
@@ -215,10 +216,10 @@ def _decode(session: Session, decoding: Decoding) -> None:
 
 def _history(session: Session, argument: str) -> None:
     number = int(_number(argument or "20", "\\history", whole=True))
-    for question, sql in session.done[-number:]:
-        if question:
-            session.say.note(f"-- {question}")
-        session.say.code(f"{sql};", session.width() or 100)
+    for done in session.done[-number:]:
+        if done.question:
+            session.say.note(f"-- {done.question}")
+        session.say.code(f"{done.sql};", session.width() or WIDTH)
 
 
 def _save(session: Session, argument: str) -> None:

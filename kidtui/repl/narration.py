@@ -16,6 +16,7 @@ from kidtui.repl.layout import lay_out
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _INDENT = "  "
 _LONGEST = 4_000  # columns of SQL that are shown
+_NUM_BLOCKS = 50
 _NUM_COLUMNS = 8  # columns of the schema that are named
 
 Event = dict[str, Any]
@@ -124,8 +125,9 @@ class Narration:
 
     def code(self, sql: str, width: int) -> None:
         """SQL, laid out and coloured."""
-        for line in lay_out(cells.shown(sql, _LONGEST), width - len(_INDENT)):
-            console.code(_INDENT + line)
+        for written in sql.splitlines():
+            for line in lay_out(cells.shown(written, _LONGEST), width - len(_INDENT)):
+                console.code(_INDENT + line)
 
     def failed(self, event: Event) -> None:
         """A query that failed."""
@@ -164,6 +166,8 @@ class Narration:
 def ribbon(tokens: Sequence[tuple[str, float]]) -> str:
     """A block for each token, as high as the model's probability for it, and the least of them named."""
     blocks = "".join(_BLOCKS[min(int(share * len(_BLOCKS)), len(_BLOCKS) - 1)] for _, share in tokens)
+    if len(blocks) > _NUM_BLOCKS:
+        blocks = blocks[:_NUM_BLOCKS] + cells.CUT
     text, share = min(tokens, key=lambda token: token[1])
     return f"{blocks} least for {text.strip()!r}: {share:.2f} (not calibrated)"
 

@@ -31,7 +31,8 @@ Event = dict[str, Any]
 DEFAULT_DATABASE = "demo/music"
 
 _LONGEST_LINE = 10_000
-_WIDTH = 100  # columns of SQL, where there is no screen
+WIDTH = 100
+"""Columns for SQL where there is no screen."""
 
 _ERRORS: dict[str, type[KidError]] = {"forbidden": RefusedError, "timeout": TimeLimitError}
 
@@ -59,6 +60,15 @@ class Asked:
     sql: str = ""
     teacher: str = ""
     own: str = ""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A query that ran, on a database; `question`: what it answers, where it was a model's."""
+
+    database: str
+    sql: str
+    question: str = ""
 
 
 class LeaveError(Exception):
@@ -99,7 +109,7 @@ class Session:
         self.decide = decide
         self.width = width
         self.asked: Asked | None = None
-        self.done: list[tuple[str, str]] = []  # (question or "", SQL that ran)
+        self.done: list[Done] = []
         self.draft = ""  # what the next line begins with
         self.latency = ""
         self._executor = Executor(jobs=1)
@@ -150,7 +160,7 @@ class Session:
         outcome = self._outcome(sql, self.settings.limit)
         if self.asked is not None:
             self.asked.own = sql
-        self.done.append(("", sql))
+        self.done.append(Done(self.lasting_name, sql))
         self._show(formats.Result(outcome.columns, outcome.rows, outcome.truncated), outcome.seconds * 1000)
 
     def ask(self, question: str) -> None:
@@ -203,8 +213,12 @@ class Session:
 
     def show_prompt(self, question: str) -> None:
         """What the student reads for a question, on stderr."""
-        for event in self._events("prompt", {"question": question}):
-            if event["event"] == "prompt":
+        with closing(self._events("prompt", {"question": question})) as events, self.say.drawing() as draw:
+            draw.wait(self._waiting)
+            for event in events:
+                if event["event"] != "prompt":
+                    continue
+                draw.clear()
                 for part in (event["prefix"], event["suffix"]):
                     for line in part.rstrip("\n").splitlines():
                         self.say.note(cells.shown(line, _LONGEST_LINE))
@@ -237,9 +251,12 @@ class Session:
 
     def script(self) -> str:
         """The session's queries, for `kid repl -f`."""
-        lines = []
-        for question, sql in self.done:
-            lines += ([f"-- {question}"] if question else []) + [f"{sql};", ""]
+        lines, database = [], ""
+        for done in self.done:
+            if done.database != database:
+                database = done.database
+                lines += [f"\\u {database}", ""]
+            lines += ([f"-- {done.question}"] if done.question else []) + [f"{done.sql};", ""]
         return "\n".join(lines)
 
     def last_question(self) -> Asked:
@@ -259,6 +276,10 @@ class Session:
             raise _ERRORS.get(outcome.error, KidError)(outcome.message, hint)
         return outcome
 
+    def _waiting(self) -> str:
+        """What is waited for before a model writes."""
+        return self.service.state if self.service.state != "ready" else "reading"
+
     def _limits(self) -> dict[str, Any]:
         return {"timeout": self.settings.timeout, "max_rows": self.settings.limit}
 
@@ -271,7 +292,7 @@ class Session:
         failed: Event | None = None
         sql = ""
         with closing(self._events(op, fields)) as events, self.say.drawing() as draw:
-            draw.wait(lambda: self.service.state if self.service.state != "ready" else "writing")
+            draw.wait(self._waiting)
             for event in events:
                 match event["event"]:
                     case "token":
@@ -284,14 +305,16 @@ class Session:
                         draw.clear()
                         if failed:
                             self.say.failed(failed)
-                        self.say.sql(event, self.width() or _WIDTH)
+                        self.say.sql(event, self.width() or WIDTH)
                         draw.wait(lambda: "running")
                     case "rows":
                         failed = None
                         rows = [tuple(map(told_cell, row)) for row in event["rows"]]
                         draw.clear()
                         if not by_teacher:
-                            self.done.append((fields["question"], sql or fields["sql"]))
+                            self.done.append(
+                                Done(self.lasting_name, sql or fields["sql"], fields["question"])
+                            )
                         self._show(formats.Result(event["columns"], rows, event["truncated"]), event["ms"])
                     case "failed":
                         failed = event

@@ -29,7 +29,7 @@ def entries(text: str, schema: Mapping[str, Sequence[str]], dialect: str = "sqli
         dialect: of the database's SQL, as sqlglot calls it.
     """
     text = text.strip()
-    if not text:
+    if not first_token(text):  # nothing, or a comment
         return []
     if text.startswith("\\"):
         return [Entry("command", text[1:].strip())]
