@@ -31,7 +31,7 @@ MENDABLE = frozenset({"empty", "syntax", "unknown_table", "unknown_column", "amb
 """Errors that the model may mend. What is refused or too slow is not tried again."""
 
 
-_ALTERNATIVES = 8  # beams among which a repair looks
+_ALTERNATIVES = 4  # beams among which a repair looks
 
 
 class Writes(Protocol):

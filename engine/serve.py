@@ -141,7 +141,9 @@ class _Lane:
                 job.tell("error", **describe(error))
             except Exception as error:
                 log.exception("request %s", job.request.id)
-                job.tell("error", **describe(error))
+                words = (str(error).splitlines() or [""])[0]
+                fault = KidError(f"{type(error).__name__}: {words} (a fault in kid)")
+                job.tell("error", **describe(fault))
             finally:
                 self._current = None
 

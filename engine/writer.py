@@ -111,7 +111,8 @@ class Writer:
 
     def prompt(self, question: Question) -> dict[str, Any]:
         """What the model reads for a question: both pieces as text, with their tokens counted."""
-        if question.database not in self._prefixes:
+        known = self._prefixes.get(question.database)
+        if known is None or known[0] != file_stamp(question.database):
             self.encoder.add_database(question.database)
         ids = self.encoder.prefix(question.database), self.encoder.suffix(question.example)
         prefix, suffix = map(self.encoder.tokenizer.decode, ids)

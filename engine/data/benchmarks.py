@@ -165,10 +165,10 @@ def limited(data: DataSet, limit: int, seed: int) -> DataSet:
 
 
 def find_database(name: str, data_dir: Path | None = None) -> Path:
-    """The SQLite file meant by `spider/concert_singer`, `demo/music` or a path.
+    """The database file meant by `spider/concert_singer`, `demo/music` or a path.
 
     Raises:
-        DatabaseError: there is none, or it is no SQLite file.
+        DatabaseError: there is none, or it is no database.
     """
     path = Path(name).expanduser()
     folder, _, db_id = name.partition("/")
@@ -177,7 +177,7 @@ def find_database(name: str, data_dir: Path | None = None) -> Path:
         try:
             check_file(path)
         except DatabaseError as error:
-            error.mend = "give an SQLite file, or SET/DB_ID such as spider/concert_singer or demo/music"
+            error.mend = "give a database file, or SET/DB_ID such as spider/concert_singer or demo/music"
             raise
         return path.absolute()
     folders = [f for base in bases(folder, data_dir) for s in sources for f in inside(base, s.databases)]

@@ -92,10 +92,10 @@ def probabilities(
     answer: Sequence[int],
 ) -> list[float]:
     """The probability of each token of an answer that was found in another way. Arguments: see `stream`."""
+    if not isinstance(prefix, SharedPrefix):
+        suffix, prefix = [*prefix, *suffix], []
     row = _Row(model, prefix, len(suffix) + len(answer))
-    logits = row.read(
-        [*(prefix if not isinstance(prefix, SharedPrefix) else ()), *suffix, *answer[:-1]], len(answer)
-    )
+    logits = row.read([*suffix, *answer[:-1]], len(answer))
     chosen = torch.tensor(answer, device=logits.device)[:, None]
     return logits.float().softmax(-1).gather(1, chosen)[:, 0].tolist()
 
@@ -129,16 +129,17 @@ class _Row:
 
     def read(self, ids: Sequence[int], num_logits: int) -> Tensor:
         """[num_logits, V] next-token logits behind the last of `ids`."""
-        chunks = torch.tensor(ids, device=self._device).split(CHUNK)
-        for chunk in chunks:
-            output = self._model(
+        outputs = [
+            self._model(
                 input_ids=chunk[None],
                 past_key_values=self._cache,
                 use_cache=True,
                 logits_to_keep=min(num_logits, len(chunk)),
             )
+            for chunk in torch.tensor(ids, device=self._device).split(CHUNK)
+        ]
         self._length += len(ids)
-        return output.logits[0]
+        return torch.cat([output.logits[0] for output in outputs])[-num_logits:]
 
     def forget(self, num: int) -> None:
         """Cuts the last `num` tokens off."""

@@ -228,6 +228,8 @@ def test_rows_and_scripts_go_to_new_files_only(
     assert capfd.readouterr().out == "3\n3\n"
     session.handle(f"\\save {script}")
     assert script.read_text().splitlines() == [
+        f"\\u {session.database}",
+        "",
         "SELECT count(*) FROM animal;",
         "",
         "-- Which animals are there?",
