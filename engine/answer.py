@@ -152,7 +152,6 @@ def _tell_sql(written: Written, question: Question, attempt: int, began: float, 
 def execute(executor: Executor, sql: str, limits: OnDatabase, attempt: int, tell: Tell) -> Outcome:
     """Runs a query behind the guard; tells its `rows`, or how it `failed`."""
     database = Path(limits.database)
-    executor.timeout = limits.timeout
     outcome = executor.run(database, sql, limits.max_rows)
     milliseconds = outcome.seconds * 1000
     if outcome.error:

@@ -32,6 +32,7 @@ from engine.protocol import (
     Execute,
     Id,
     Load,
+    OnDatabase,
     Open,
     Prompt,
     Role,
@@ -115,6 +116,7 @@ class _Lane:
         self._work = work
         self._jobs: queue.Queue[_Job] = queue.Queue(_WAITING)
         self._current: _Job | None = None
+        self._changing = threading.Lock()  # so that no other job's query is ended in its place
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def put(self, job: _Job) -> None:
@@ -125,12 +127,15 @@ class _Lane:
 
     def stop(self, job: _Job) -> None:
         """Ends the query of a job that has been cancelled."""
-        if self._current is job:
-            self.executor.close()
+        with self._changing:
+            if self._current is job:
+                self.executor.close()
 
     def _run(self) -> None:
         while True:
-            self._current = job = self._jobs.get()
+            job = self._jobs.get()
+            with self._changing:
+                self._current = job
             try:
                 job.check()
                 self._work(job, self.executor)
@@ -145,7 +150,8 @@ class _Lane:
                 fault = KidError(f"{type(error).__name__}: {words} (a fault in kid)")
                 job.tell("error", **describe(fault))
             finally:
-                self._current = None
+                with self._changing:
+                    self._current = None
 
 
 class _Service:
@@ -204,6 +210,8 @@ class _Service:
     def _work(self, job: _Job, executor: Executor) -> None:
         """Does what one request asks."""
         request, tell, check = job.request, job.tell, job.check
+        if isinstance(request, OnDatabase):
+            executor.timeout = request.timeout
         match request:
             case Load():
                 self._profile, self._models = _checked(request.profile), {}

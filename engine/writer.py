@@ -99,7 +99,7 @@ class Writer:
                 return self._greedy(prompt, question.database, decoding.constrained, on_token)
             if decoding.name == "beam":
                 return self._told(prompt, self._beams(prompt, decoding.num_beams)[0])
-            ids, votes = self._vote(prompt, question, decoding)
+            ids, votes = self._vote(prompt, question, decoding, check)
             return self._told(prompt, ids, votes)
 
     def alternatives(self, question: Question, num_beams: int, check: Check) -> Iterator[Written]:
@@ -143,7 +143,7 @@ class Writer:
         return Written(self.encoder.decode(ids), tuple(tokens))
 
     def _vote(
-        self, prompt: Prompt, question: Question, decoding: Decoding
+        self, prompt: Prompt, question: Question, decoding: Decoding, check: Check
     ) -> tuple[list[int], tuple[int, int]]:
         """The winner's ids and its votes, of how many."""
         (candidates,) = sample(
@@ -153,7 +153,7 @@ class Writer:
             **self._limits,
         )
         texts = [self.encoder.decode(ids) for ids in candidates]
-        election = elect(texts, question.database, self._executor)
+        election = elect(texts, question.database, self._executor, check)
         return candidates[texts.index(election.query)], (election.votes, len(texts))
 
     def _beams(self, prompt: Prompt, num_beams: int) -> list[list[int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,12 +53,15 @@ class Election:
     votes: int
 
 
-def elect(candidates: Sequence[str], database: Path, executor: Executor) -> Election:
-    """One question's election, by the rules of `choose`."""
+def elect(
+    candidates: Sequence[str], database: Path, executor: Executor, check: Callable[[], None] = lambda: None
+) -> Election:
+    """One question's election, by the rules of `choose`; what `check` raises before a query ends it."""
     groups: list[_Group] = []
     group_of: dict[str, _Group | None] = {}  # None: it failed
     for place, text in enumerate(candidates):
         if text not in group_of:
+            check()
             group_of[text] = _find_group(executor, text, database, groups)
         if (group := group_of[text]) is not None:
             group.places.append(place)

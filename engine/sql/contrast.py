@@ -11,6 +11,7 @@ from engine.sql.diagnose import diagnose
 from engine.sql.execute import Executor, Outcome
 
 _ROWS_SHOWN = 5
+_MAX_ROWS = 100_000  # of one result
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Contrast:
 def contrast(executor: Executor, database: Path, sql: str, other: str) -> Contrast:
     """Runs both queries and compares them."""
     _, _, ordered = prepare(other, sql, keep_distinct=True)
-    ours, theirs = (executor.run(database, query) for query in (sql, other))
+    ours, theirs = (executor.run(database, query, _MAX_ROWS) for query in (sql, other))
     found = diagnose(other, sql)
     more, less = _rows_apart(ours, theirs), _rows_apart(theirs, ours)
     return Contrast(

@@ -99,8 +99,6 @@ def repl(
     elif not command and not at_terminal:
         texts = read_script(sys.stdin)
     rows = Output(paged=at_terminal)
-    if output is not None:
-        rows.redirect(output)
     session = Session(
         db,
         Service(chosen.profile, chosen.folder),
@@ -111,6 +109,8 @@ def repl(
         data_dir=data_dir,
     )
     try:
+        if output is not None:
+            rows.redirect(output)
         if at_terminal:
             _at_terminal(session, vi=vi)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from prompt_toolkit import PromptSession
@@ -60,9 +60,9 @@ class Loop:
             history=_history(),
             completer=SqlCompleter(
                 {name: self._values(row.values) for row in COMMANDS for name in row.names},
-                lambda: session.schema,
+                self._schema,
             ),
-            lexer=LineLexer(lambda: session.schema),
+            lexer=LineLexer(self._schema),
             auto_suggest=AutoSuggestFromHistory(),
             multiline=Condition(_wants_more),
             editing_mode=EditingMode.VI if vi else EditingMode.EMACS,
@@ -102,6 +102,12 @@ class Loop:
 
     def _decide(self) -> Decision:
         return cast(Decision, self._choice.prompt("Enter run  e edit  t teacher  n no "))
+
+    def _schema(self) -> Mapping[str, Sequence[str]]:
+        try:
+            return self._session.schema
+        except KidError:  # the file has gone; that is told when it is asked something
+            return {}
 
     def _values(self, values: Complete) -> Callable[[str], Sequence[str]]:
         return lambda begun: values(self._session)

@@ -28,7 +28,6 @@ from kidtui.repl.texts import entries
 Mode = Literal["ask", "auto"]
 Decision = Literal["run", "edit", "teacher", "no"]
 Event = dict[str, Any]
-DEFAULT_DATABASE = "demo/music"
 
 _LONGEST_LINE = 10_000
 WIDTH = 100
