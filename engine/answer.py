@@ -29,8 +29,6 @@ Check = Callable[[], None]
 
 MENDABLE = frozenset({"empty", "syntax", "unknown_table", "unknown_column", "ambiguous", "other_exec"})
 """Errors that the model may mend. What is refused or too slow is not tried again."""
-
-
 _ALTERNATIVES = 4  # beams among which a repair looks
 
 

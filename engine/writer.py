@@ -16,7 +16,7 @@ from engine.evaluation.vote import elect
 from engine.models.beam import beams
 from engine.models.encode import Encoder
 from engine.models.load import load_tokenizer
-from engine.models.pair import build_teacher, choose_device, load_student
+from engine.models.pair import load_student, load_teacher
 from engine.models.prefix import SharedPrefix, shareable
 from engine.models.sample import sample
 from engine.models.stream import CHUNK, Restriction, probabilities, stream
@@ -199,8 +199,7 @@ def open_writer(profile: Profile, role: Role, executor: Executor) -> Writer:
         model: Any = load_student(profile)
     elif profile.teacher is not None:
         spec = profile.teacher.model
-        model = build_teacher(profile.teacher)
-        model = model.to(choose_device(profile.teacher.device))
+        model = load_teacher(profile.teacher)
     else:
         raise ModelError("there is no teacher here", "name one with --teacher, or ask a run's student")
     encoder = Encoder(load_tokenizer(spec), profile.data)

@@ -20,7 +20,7 @@ from engine.evaluation.sample import stratified
 from engine.models.encode import Encoder
 from engine.models.load import load_tokenizer
 from engine.models.locate import fingerprint
-from engine.models.pair import build_teacher, choose_device, load_student, require_same_tokens
+from engine.models.pair import load_student, load_teacher, require_same_tokens
 from engine.models.threads import set_threads
 from engine.profile import Profile
 from engine.provenance import usable_cores
@@ -112,8 +112,7 @@ def _measure_exposure(
         profile.teacher.model,
         str(profile.student.model),
     )
-    teacher: Any = build_teacher(profile.teacher)
-    teacher = teacher.to(choose_device(profile.teacher.device))
+    teacher = load_teacher(profile.teacher)
     found = exposure(
         model,
         teacher,

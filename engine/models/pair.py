@@ -58,6 +58,12 @@ def build_teacher(teacher: Teacher) -> PreTrainedModel:
     return load_model(teacher.model, adapter=teacher.adapter, dtype=choose_dtype(teacher, trained=False))
 
 
+def load_teacher(teacher: Teacher) -> Any:
+    """The teacher on its device."""
+    model: Any = build_teacher(teacher)
+    return model.to(choose_device(teacher.device))
+
+
 def load_student(profile: Profile) -> Any:
     """`student.model` with its adapter, on its device, to answer questions with."""
     student = profile.student

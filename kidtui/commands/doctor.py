@@ -14,7 +14,7 @@ import typer
 
 from kidtui.commands.options import DataDir, Json
 
-_EXTRAS = {"gguf": "gguf", "figures": "matplotlib"}
+_EXTRAS = {"gguf": "gguf", "figures": "matplotlib", "duckdb": "duckdb", "constrained": "llguidance"}
 _NEEDED = ("torch", "transformers", "peft", "accelerate", "datasets")
 _TORCH_SECONDS = 120.0
 _DISK_GB = 2.0
