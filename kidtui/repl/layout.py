@@ -6,7 +6,7 @@ from engine.sql.text import tokens
 
 _CLAUSES = {"from", "where", "group", "having", "order", "limit", "window", "union", "intersect", "except"}
 _SET_OPERATORS = {"union", "intersect", "except", "all"}
-_JOINS = {"natural", "left", "right", "full", "inner", "cross", "join"}
+_JOINS = {"natural", "left", "right", "full", "inner", "outer", "cross", "join"}
 
 
 def lay_out(sql: str, width: int) -> list[str]:
@@ -20,7 +20,7 @@ def lay_out(sql: str, width: int) -> list[str]:
         begins = word in _CLAUSES or (word in _JOINS and before not in _JOINS)
         second = word == "select" and before in _SET_OPERATORS
         if depth == 0 and (begins or second):
-            lines.append(line.strip())
+            lines.append(line.rstrip())
             line = "  " if word in _JOINS else ""
         line += " " if kind == "gap" else text
         before = word or (before if kind == "gap" else "")
