@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -54,8 +55,8 @@ def main() -> None:
     """Run the command line; every failure is one message and an exit code."""
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without – or ✓
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.reconfigure(errors="replace")  # a terminal without – or ✓
     sys.exit(run([argument for argument in arguments if argument != "--debug"], debug=debug))
 
 
@@ -81,6 +82,9 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
         return 1
     except Exception as error:
         _trace(debug)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            console.error({"message": "cannot write the output: the disk is full", "mend": "free some space"})
+            return 1
         text = f"{type(error).__name__}: {error}"
         console.error({"message": f"{text} (a fault in kid)", "mend": "--debug shows where it happened"})
         return 1

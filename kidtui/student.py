@@ -10,6 +10,7 @@ from typing import Any
 from engine import profile as profiles
 from engine import runs
 from engine.errors import RunError, UsageError
+from engine.models.locate import run_student
 from engine.profile import Profile
 from engine.runs import Run
 
@@ -72,7 +73,8 @@ def choose(
 
     Raises:
         UsageError: more than one is named; an override that does not fit.
-        RunError: there is no such run, or it has no student.
+        RunError: there is no such run.
+        ModelError: it has no student yet.
         ProfileError: there is no such profile.
     """
     given = {"--run": run, "--profile": profile, "--model": model}
@@ -97,9 +99,8 @@ def choose(
 def _of_run(run: str, teacher: str | None, overrides: Sequence[str]) -> Choice:
     chosen = profile_of(run, None, teacher, overrides)
     spec = str(chosen.student.model).removeprefix("run:")
+    run_student(spec)  # raises where there is none
     made = runs.find(spec.partition("/")[0])
-    if not (made.path / "student" / spec.partition("/")[2]).is_dir():
-        raise RunError(f"run {made.id} has no student yet", f"kid distill --resume {made.id} goes on with it")
     name = f"student of {spec.removesuffix('/last')}"
     return Choice(chosen, name, Path(made.info()["cwd"]))
 

@@ -79,6 +79,8 @@ def run_student(spec: str) -> Path:
     name, _, which = spec.removeprefix("run:").partition("/")
     run = runs.find(name)
     folder = run.path / "student" / (which or "last")
+    if "/" in which or which.startswith("."):
+        raise ModelError(f"run {run.id} has no student '{which}'", "last and best are kept")
     if not folder.is_dir():
         raise ModelError(
             f"run {run.id} has no {which or 'last'} student yet", f"finish it: kid distill --resume {run.id}"

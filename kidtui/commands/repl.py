@@ -89,14 +89,15 @@ def repl(
 
     if command and file:
         raise UsageError("-c and -f together", "give one of them")
-    at_terminal = not command and not file and sys.stdin.isatty()
+    at_terminal = not command and not file and sys.stdin is not None and sys.stdin.isatty()
     if mode is Mode.ask and not at_terminal:
         raise UsageError("--mode ask, and there is nobody to ask", "leave it out, or work at a terminal")
     chosen = student.choose(run, profile, model, teacher, overrides or [])
     texts: Iterable[str] = command or ()
     if file is not None:
-        texts = read_script(files.read_text(file, "the script").splitlines())
-    elif not command and not at_terminal:
+        texts = read_script(files.read_text(file, "the script").split("\n"))
+    elif not command and not at_terminal and sys.stdin is not None:
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")  # type: ignore[union-attr]
         texts = read_script(sys.stdin)
     rows = Output(paged=at_terminal)
     session = Session(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -16,7 +17,7 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
-from prompt_toolkit.output import Output
+from prompt_toolkit.output import Output, create_output
 from prompt_toolkit.styles import Style
 
 from engine import paths
@@ -56,6 +57,7 @@ class Loop:
     ) -> None:
         self._session = session
         session.decide = self._decide
+        output = output or create_output(sys.stdout if sys.stdout.isatty() else sys.stderr)
         self._prompt: PromptSession[str] = PromptSession(
             history=_history(),
             completer=SqlCompleter(
@@ -143,7 +145,14 @@ def _keys() -> KeyBindings:
 def _choices() -> KeyBindings:
     """One key decides; no other does anything."""
     keys = KeyBindings()
-    for key, decision in (("enter", "run"), ("e", "edit"), ("t", "teacher"), ("n", "no"), ("escape", "no")):
+    for key, decision in (
+        ("enter", "run"),
+        ("e", "edit"),
+        ("t", "teacher"),
+        ("n", "no"),
+        ("escape", "no"),
+        ("c-d", "no"),
+    ):
 
         @keys.add(key, eager=True)
         def _decided(event: KeyPressEvent, decision: str = decision) -> None:

@@ -155,8 +155,10 @@ class Service:
                 assert event["v"] == VERSION, event
             elif event["id"] == loading and event["event"] in LAST_EVENTS:
                 self._state = "ready" if event["event"] == "done" else "failed"
-            if (events := self._waiting.get(event["id"])) is not None:
-                events.put(event)
+            unread = event["id"] is None and event["event"] == "error"  # of which request, it cannot tell
+            for number, events in list(self._waiting.items()):
+                if unread or number == event["id"]:
+                    events.put(event)
         process.wait()
         self._state = "not started"
         for events in list(self._waiting.values()):

@@ -5,6 +5,7 @@ It knows no terminal: the loop (loop.py) and scripts (batch.py) give it texts, o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ Decision = Literal["run", "edit", "teacher", "no"]
 Event = dict[str, Any]
 
 _LONGEST_LINE = 10_000
+_UNDECODED = re.compile("[\ud800-\udfff]")
 WIDTH = 100
 """Columns for SQL where there is no screen."""
 
@@ -139,6 +141,8 @@ class Session:
         """
         from kidtui.repl.commands import run_command
 
+        if not text.isascii() and _UNDECODED.search(text):
+            raise UsageError("the text is not UTF-8", "save it as UTF-8")
         for entry in entries(text, self.schema, dialect(self.database)):
             match entry.kind:
                 case "leave":

@@ -35,9 +35,10 @@ def entries(text: str, schema: Mapping[str, Sequence[str]], dialect: str = "sqli
         return [Entry("command", text[1:].strip())]
     if text.rstrip("; ").lower() in LEAVING:
         return [Entry("leave", "")]
-    if is_open(text) and not is_query(text, schema, dialect):
+    found = statements(text)
+    if is_open(text) and not all(is_query(statement, schema, dialect) for statement in found):
         return [Entry("question", " ".join(text.split()))]
-    return [Entry("sql", statement) for statement in statements(text)]
+    return [Entry("sql", statement) for statement in found]
 
 
 def is_open(text: str) -> bool:
@@ -83,24 +84,37 @@ def statements(text: str) -> list[str]:
 
 
 def read_script(lines: Iterable[str]) -> Iterator[str]:
-    """The texts of a script or a pipe: each line one, but SQL goes on to its semicolon.
+    """The texts of a script or a pipe: each line one, but SQL goes on to its semicolon, a comment to its end.
 
-    A line that begins with a word such as SELECT begins SQL if a line with the semicolon follows before
-    an empty line or a command; else it is a text by itself.
+    A line that begins with a word such as SELECT begins SQL if a line with the semicolon follows before a
+    command or, where the word is not in capitals, an empty line; else it is a text by itself.
     """
     waiting: list[str] = []
     for line in lines:
         line = line.rstrip("\n")
-        if waiting and (not line.strip() or line.startswith("\\")):
+        if waiting and _is_given_up("\n".join(waiting), line):
             yield from waiting
             waiting = []
-        if waiting:
-            waiting.append(line)
-            if not is_open("\n".join(waiting)):
-                yield "\n".join(waiting)
-                waiting = []
-        elif first_token(line) in _QUERY_WORDS and is_open(line):
-            waiting = [line]
-        elif line.strip():
-            yield line
-    yield from waiting
+        waiting.append(line)
+        text = "\n".join(waiting)
+        if not first_token(text):
+            waiting = waiting if _in_comment(text) else []
+        elif first_token(text) not in _QUERY_WORDS or not is_open(text):
+            yield text
+            waiting = []
+    if begins_sql("\n".join(waiting).rstrip()):
+        yield "\n".join(waiting)
+    else:
+        yield from waiting
+
+
+def _is_given_up(begun: str, line: str) -> bool:
+    """Whether what was begun was no SQL, as the next line tells."""
+    if _in_comment(begun):
+        return False
+    return line.startswith("\\") or (not line.strip() and not begins_sql(begun.rstrip()))
+
+
+def _in_comment(text: str) -> bool:
+    *_, (kind, _) = tokens(f"{text}\n;")
+    return kind == "gap"

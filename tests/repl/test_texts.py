@@ -22,6 +22,8 @@ SCHEMA = {"singer": ["id", "name"], "song": ["id", "title"]}
         ("SELECT 1;", [("sql", "SELECT 1")]),
         ("select 1 ; -- one", [("sql", "select 1")]),
         ("SELECT 1; SELECT ';' ; ", [("sql", "SELECT 1"), ("sql", "SELECT ';'")]),
+        ("select 1; select name from song", [("question", "select 1; select name from song")]),
+        ("select 1; select id from song", [("sql", "select 1"), ("sql", "select id from song")]),
         ("anything at all;", [("sql", "anything at all")]),
         ("DROP TABLE singer;", [("sql", "DROP TABLE singer")]),
         ("DROP TABLE singer", [("question", "DROP TABLE singer")]),
@@ -74,7 +76,7 @@ def test_enter_goes_on_amid_sql_in_capitals(text: str, more: bool) -> None:
         ("Select all singers\n\\d\nSELECT 1;", ["Select all singers", "\\d", "SELECT 1;"]),
         ("Select all singers", ["Select all singers"]),
         ("\n  \n", []),
-        ("-- why\nSELECT 1;", ["-- why", "SELECT 1;"]),
+        ("-- why\nSELECT 1;", ["SELECT 1;"]),
     ],
 )
 def test_a_script_is_cut_into_texts(script: str, texts: list[str]) -> None:
@@ -84,7 +86,8 @@ def test_a_script_is_cut_into_texts(script: str, texts: list[str]) -> None:
 def test_sql_is_laid_out_by_clauses_where_it_is_long() -> None:
     sql = (
         "SELECT T1.name , ( SELECT count(*) FROM song ) FROM singer AS T1"
-        " LEFT OUTER JOIN song AS T2 ON T1.id = T2.id WHERE T1.name = 'a WHERE b' GROUP BY T1.name ORDER BY 2 LIMIT 3 UNION ALL SELECT 1 , 2"
+        " LEFT OUTER JOIN song AS T2 ON T1.id = T2.id"
+        " WHERE T1.name = 'a WHERE b' GROUP BY T1.name ORDER BY 2 LIMIT 3 UNION ALL SELECT 1 , 2"
     )
     assert lay_out(sql, 1000) == [sql]
     assert lay_out(sql, 40) == [
