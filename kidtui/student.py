@@ -113,7 +113,7 @@ def _demo(teacher: str | None, overrides: Sequence[str]) -> Choice:
     values |= {"student": {"model": demo.teacher.model}, "method": {"name": "sft"}}
     if teacher is not None:
         values["teacher"] = {"model": teacher}
-    return Choice(profiles.from_values(values, overrides), "the embedded demo's teacher")
+    return Choice(profiles.from_values(values, overrides), "the embedded demo's teacher (for demo/* alone)")
 
 
 def _is_done(run: Run) -> bool:
