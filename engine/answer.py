@@ -72,20 +72,20 @@ class Answers:
         Raises:
             As `ask`.
         """
-        outcome = execute(self._executor, sql, limits, 1, tell)
+        outcome = execute(self._executor, sql, limits, 1, tell, check)
         check()
         if outcome.error in MENDABLE:
             tell("phase", name="second attempt")
             second = self._mend(sql, outcome, question, limits, tell, check)
-            execute(self._executor, second, limits, 2, tell)
+            execute(self._executor, second, limits, 2, tell, check)
 
     def compare(self, asked: Compare, tell: Tell, check: Check) -> None:
         """This model's own answer and its rows, then the `difference` of the other answer from it."""
         question = Question(Path(asked.database), asked.question, asked.evidence)
         own = self._write(question, Decoding(), 1, asked, tell, check)
-        execute(self._executor, own, asked, 1, tell)
+        outcome = execute(self._executor, own, asked, 1, tell, check)
+        found = contrast(self._executor, question.database, asked.sql, own, known=outcome, check=check)
         check()
-        found = contrast(self._executor, question.database, asked.sql, own)
         only = [[list(map(tell_cell, row)) for row in rows] for rows in found.only]
         tell("difference", **asdict(found) | {"only": only})
 
@@ -116,8 +116,9 @@ class Answers:
         began = time.monotonic()
         in_time = _until(began + limits.timeout, limits, check)
         for written in self._writer.alternatives(question, _ALTERNATIVES, in_time):
-            in_time()
-            if written.sql != sql and not self._executor.run(question.database, written.sql, 1).error:
+            if written.sql == sql:
+                continue
+            if not self._executor.run(question.database, written.sql, 1, in_time).error:
                 _tell_sql(written, question, 2, began, tell)
                 return written.sql
         told = replace(question, evidence=f"{question.evidence} {sql} : {outcome.message} .".strip())
@@ -147,10 +148,12 @@ def _tell_sql(written: Written, question: Question, attempt: int, began: float, 
     )
 
 
-def execute(executor: Executor, sql: str, limits: OnDatabase, attempt: int, tell: Tell) -> Outcome:
+def execute(
+    executor: Executor, sql: str, limits: OnDatabase, attempt: int, tell: Tell, check: Check
+) -> Outcome:
     """Runs a query behind the guard; tells its `rows`, or how it `failed`."""
     database = Path(limits.database)
-    outcome = executor.run(database, sql, limits.max_rows)
+    outcome = executor.run(database, sql, limits.max_rows, check)
     milliseconds = outcome.seconds * 1000
     if outcome.error:
         hint = name_hint(outcome.message, readable(database), sql)

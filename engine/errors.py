@@ -91,6 +91,12 @@ def described(told: Mapping[str, Any]) -> KidError:
     return failure
 
 
+def fault(error: Exception) -> KidError:
+    """An error of our own making, on one line."""
+    words = (str(error).splitlines() or [""])[0]
+    return KidError(f"{type(error).__name__}: {words} (a fault in kid)")
+
+
 def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
     """A half sentence that names the nearest of `known`, e.g. `did you mean 'qwen-1.5b'?`."""
     from difflib import get_close_matches

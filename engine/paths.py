@@ -7,9 +7,12 @@ platform's own state, config, data and cache folders are used.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
+
+from engine.errors import UsageError
 
 _ENGINE = Path(__file__).resolve().parent
 
@@ -27,6 +30,24 @@ def shipped_profiles() -> Path:
 def demo_source() -> Path:
     """The folder of the embedded demo: seed data, tokenizer, teacher."""
     return _ENGINE / "data" / "demo"
+
+
+def typed_path(text: str) -> Path:
+    """The path that a text means, `~` put in; it need not be there.
+
+    Raises:
+        UsageError: no file can have that name.
+    """
+    try:
+        path = Path(text).expanduser()
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            path.stat()
+    except (RuntimeError, ValueError, OSError) as error:
+        shown = text if len(text) < 100 else f"{text[:100]}…"
+        raise UsageError(
+            f"'{shown}' is no path: {getattr(error, 'strerror', None) or error}", "check it"
+        ) from error
+    return path
 
 
 def _home(kind: str) -> Path:

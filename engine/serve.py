@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Protocol
 
 from engine.answer import Answers, Check, Tell, Writes, execute
 from engine.data.glance import readable
-from engine.errors import KidError, ModelError, ProfileError, UsageError, describe
+from engine.errors import KidError, ModelError, ProfileError, UsageError, describe, fault
 from engine.profile import Profile, problems
 from engine.protocol import (
     LAST_EVENTS,
@@ -146,9 +146,7 @@ class _Lane:
                 job.tell("error", **describe(error))
             except Exception as error:
                 log.exception("request %s", job.request.id)
-                words = (str(error).splitlines() or [""])[0]
-                fault = KidError(f"{type(error).__name__}: {words} (a fault in kid)")
-                job.tell("error", **describe(fault))
+                job.tell("error", **describe(fault(error)))
             finally:
                 with self._changing:
                     self._current = None
@@ -224,7 +222,7 @@ class _Service:
             case Ask():
                 self._answers(request.role, tell).ask(request, tell, check)
             case Execute(question=None):
-                execute(executor, request.sql, request, 1, tell)
+                execute(executor, request.sql, request, 1, tell, check)
             case Execute():
                 question = Question(Path(request.database), str(request.question), request.evidence)
                 self._answers("student", tell).run(request.sql, question, request, tell, check)

@@ -9,6 +9,8 @@ from typing import Any
 
 from engine.errors import KidError
 
+_LONGEST_LINE = 10_000  # columns, of one that has to be written out
+
 
 def data(text: str) -> None:
     """Text that the user asked for, on stdout."""
@@ -30,8 +32,8 @@ def markdown(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Narration, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Narration, on stderr. What would drive a terminal (a table's name can) is written out."""
+    print("\n".join(map(_plain, text.split("\n"))), file=sys.stderr, flush=True)
 
 
 def code(sql: str) -> None:
@@ -54,6 +56,14 @@ def error(failure: KidError | dict[str, Any]) -> None:
     note(f"error: {failure['message']}")
     if failure.get("mend"):
         note(f"  {failure['mend']}")
+
+
+def _plain(line: str) -> str:
+    if line.isprintable():
+        return line
+    from kidtui.repl import cells
+
+    return cells.shown(line, _LONGEST_LINE)
 
 
 def table(rows: Iterable[Sequence[object]], headers: Sequence[str]) -> None:

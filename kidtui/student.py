@@ -11,6 +11,7 @@ from engine import profile as profiles
 from engine import runs
 from engine.errors import RunError, UsageError
 from engine.models.locate import run_student
+from engine.paths import typed_path
 from engine.profile import Profile
 from engine.runs import Run
 
@@ -42,7 +43,7 @@ def profile_of(
             "device": made.student.device,
         }
     if teacher is not None:
-        values["teacher"] = {"model": teacher}
+        values["teacher"] = {"model": _from_here(teacher)}
     if exposure and "teacher" not in values:
         raise UsageError("ExAccErr is measured against a teacher, and there is none", "name one: --teacher M")
     return profiles.from_values({**values, "method": {"name": "sft"}}, overrides)
@@ -112,8 +113,14 @@ def _demo(teacher: str | None, overrides: Sequence[str]) -> Choice:
     values: dict[str, Any] = demo.model_dump(mode="json", exclude_none=True, exclude={"student", "teacher"})
     values |= {"student": {"model": demo.teacher.model}, "method": {"name": "sft"}}
     if teacher is not None:
-        values["teacher"] = {"model": teacher}
+        values["teacher"] = {"model": _from_here(teacher)}
     return Choice(profiles.from_values(values, overrides), "the embedded demo's teacher (for demo/* alone)")
+
+
+def _from_here(model: str) -> str:
+    """A model's name; a path that is there is made whole, since a run's engine stands elsewhere."""
+    path = typed_path(model)
+    return str(path.absolute()) if path.exists() else model
 
 
 def _is_done(run: Run) -> bool:

@@ -18,6 +18,7 @@ from engine.data.items import fields, plain_name, read_items
 from engine.data.releases import SETS, Source, bases, first_file, inside
 from engine.data.schema import check_file
 from engine.errors import DatabaseError, DataError, nearest
+from engine.paths import typed_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ def find_database(name: str, data_dir: Path | None = None) -> Path:
     Raises:
         DatabaseError: there is none, or it is no database.
     """
-    path = Path(name).expanduser()
+    path = typed_path(name)
     folder, _, db_id = name.partition("/")
     sources = [source for source in SETS.values() if source.folder == folder]
     if path.is_file() or not sources or not db_id:

@@ -10,6 +10,8 @@ from pathlib import Path
 from engine.data.reader import MAX_VALUE_LENGTH, ListedColumn, Reference, quote, spelt
 from engine.errors import DatabaseError
 
+_LONGEST_CELL = 64_000_000  # bytes
+
 
 @contextmanager
 def open_sqlite(database: Path) -> Iterator[SqliteReader]:
@@ -20,6 +22,7 @@ def open_sqlite(database: Path) -> Iterator[SqliteReader]:
     """
     try:
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_CELL)  # a generated column can make any
             connection.text_factory = lambda text: text.decode("utf-8", "ignore")
             yield SqliteReader(connection)
     except sqlite3.Error as error:

@@ -27,7 +27,7 @@ from engine.data import schema
 from engine.data.adapters import open_database
 from engine.data.glance import file_stamp
 from engine.data.reader import MAX_VALUE_LENGTH
-from engine.errors import KidError
+from engine.errors import KidError, OpenError
 from engine.files import write_error
 from engine.paths import cache_dir
 
@@ -125,8 +125,12 @@ class ValueIndex:
         stamp = f"{_FORMAT} {file_stamp(self.database)}"
         opened = _load(self._file, stamp)
         if opened is None:
-            _build(self.database, self._file, stamp)
-            opened = _load(self._file, stamp)
+            try:
+                _build(self.database, self._file, stamp)
+            except OpenError:  # there is no cache to write: it is made for this process alone
+                opened = _build_in_memory(self.database, stamp)
+            else:
+                opened = _load(self._file, stamp)
             assert opened is not None, f"{self._file} is not what was just written"
         self._connection, self._columns = opened
         weakref.finalize(self, self._connection.close)
@@ -158,6 +162,12 @@ def _speaks_of(question: str, spans: frozenset[str], value: str) -> bool:
 
 def _is_number(value: str) -> bool:
     return value.replace(".", "", 1).lstrip("-").isdecimal()
+
+
+def _build_in_memory(database: Path, stamp: str) -> tuple[sqlite3.Connection, list[tuple[str, str]]]:
+    index = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    _fill(index, database, stamp)
+    return index, index.execute("SELECT tbl, col FROM columns ORDER BY id").fetchall()
 
 
 def _load(file: Path, stamp: str) -> tuple[sqlite3.Connection, list[tuple[str, str]]] | None:

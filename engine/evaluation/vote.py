@@ -61,8 +61,7 @@ def elect(
     group_of: dict[str, _Group | None] = {}  # None: it failed
     for place, text in enumerate(candidates):
         if text not in group_of:
-            check()
-            group_of[text] = _find_group(executor, text, database, groups)
+            group_of[text] = _find_group(executor, text, database, groups, check)
         if (group := group_of[text]) is not None:
             group.places.append(place)
     if not groups:
@@ -71,10 +70,12 @@ def elect(
     return Election(candidates[best.places[0]], len(best.places))
 
 
-def _find_group(executor: Executor, text: str, database: Path, groups: list[_Group]) -> _Group | None:
+def _find_group(
+    executor: Executor, text: str, database: Path, groups: list[_Group], check: Callable[[], None]
+) -> _Group | None:
     """Runs a query and finds the group of its result, a new one if need be."""
     _, query, ordered = prepare(text, text, keep_distinct=True)
-    outcome = executor.run(database, query, max_rows=MAX_ROWS)
+    outcome = executor.run(database, query, MAX_ROWS, check)
     if outcome.error:
         return None
     for group in groups:

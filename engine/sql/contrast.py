@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,10 +35,25 @@ class Contrast:
     lines: tuple[str, ...]
 
 
-def contrast(executor: Executor, database: Path, sql: str, other: str) -> Contrast:
-    """Runs both queries and compares them."""
+def contrast(
+    executor: Executor,
+    database: Path,
+    sql: str,
+    other: str,
+    *,
+    known: Outcome | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Contrast:
+    """Runs both queries and compares them.
+
+    Args:
+        known: what came of `other`, where it has been run; used where it is whole.
+        check: as in `Executor.run`.
+    """
     _, _, ordered = prepare(other, sql, keep_distinct=True)
-    ours, theirs = (executor.run(database, query, _MAX_ROWS) for query in (sql, other))
+    ours = executor.run(database, sql, _MAX_ROWS, check)
+    whole = known is not None and not known.truncated
+    theirs = known if known and whole else executor.run(database, other, _MAX_ROWS, check)
     found = diagnose(other, sql)
     more, less = _rows_apart(ours, theirs), _rows_apart(theirs, ours)
     return Contrast(

@@ -101,8 +101,17 @@ class Executor:
         """The living children."""
         return [worker.pid for worker in list(self._workers) if worker.exit_code is None]
 
-    def run(self, database: Path, sql: str, max_rows: int | None = None) -> Outcome:
+    def run(
+        self,
+        database: Path,
+        sql: str,
+        max_rows: int | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> Outcome:
         """One query on one database file; `max_rows` only lowers the executor's own.
+
+        What `check` raises passes. It is called when `close` can end the query: who lets it raise and then
+        closes misses no query.
 
         Interrupted (Ctrl-C), it kills the child and lets the interrupt pass.
         """
@@ -122,7 +131,7 @@ class Executor:
         if word not in system.query_words:
             return Outcome(error="syntax", message=f'near "{_short(word)}": syntax error')
         cap = self.max_rows if max_rows is None else min(max_rows, self.max_rows)
-        return self._run_in_child(system, database, sql, cap)
+        return self._run_in_child(system, database, sql, cap, check)
 
     def map(self, tasks: Iterable[tuple[Path, str]]) -> Iterator[Outcome]:
         """The outcomes of (database, sql) pairs, in order, `jobs` at a time."""
@@ -153,8 +162,11 @@ class Executor:
             pool.shutdown()
             self._stopping.clear()
 
-    def _run_in_child(self, system: System, database: Path, sql: str, max_rows: int) -> Outcome:
+    def _run_in_child(
+        self, system: System, database: Path, sql: str, max_rows: int, check: Callable[[], None]
+    ) -> Outcome:
         with self._worker(system, database) as worker:
+            check()
             limit = self.timeout + GRACE_SECONDS
             try:
                 rows, closing = worker.ask((str(database), sql, self.timeout, max_rows), limit)

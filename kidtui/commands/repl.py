@@ -71,10 +71,11 @@ def repl(
     data_dir: DataDir = None,
     overrides: Set = None,
 ) -> None:
-    """Ask a database: questions go to the student, a line ending in ; is SQL, \\? lists the commands.
+    """Ask a database questions with a student; see and run the SQL.
 
-    Rows are on stdout, all else on stderr. With -c, -f or a pipe nothing is asked, and the exit code is
-    that of the worst failure. SQL alone never starts the student.
+    A line ending in ; is SQL, \\? lists the commands. Rows are on stdout, all else on stderr. With -c, -f or
+    a pipe nothing is asked, and the exit code is that of the worst failure. SQL alone never starts the
+    student.
     """
     import sys
 
@@ -87,6 +88,8 @@ def repl(
     from kidtui.repl.session import Session, Settings
     from kidtui.repl.texts import read_script
 
+    if not timeout < 1e9:
+        raise UsageError(f"--timeout {timeout:g}: not a time in seconds", "leave it out for 30")
     if command and file:
         raise UsageError("-c and -f together", "give one of them")
     at_terminal = not command and not file and sys.stdin is not None and sys.stdin.isatty()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from engine.errors import KidError
+from engine.errors import KidError, fault
 from kidtui.repl.session import LeaveError, Session
 
 
@@ -23,4 +23,9 @@ def run(session: Session, texts: Iterable[str]) -> int:
         except KidError as error:
             session.say.error(error)
             worst = max(worst, error.exit_code)
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # ours; the next text may go well
+            session.say.error(fault(error))
+            worst = max(worst, 1)
     return worst

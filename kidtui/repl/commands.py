@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from engine.data import corrections
 from engine.data.corrections import Correction
 from engine.errors import KidError, UsageError, nearest
+from engine.paths import typed_path
 from engine.protocol import Decoding
 from kidtui.repl import databases, formats, output
 from kidtui.repl.session import WIDTH, Asked, LeaveError, Session
+from kidtui.repl.texts import closed
 
 Complete = Callable[[Session], Sequence[str]]
 
@@ -35,7 +36,7 @@ def run_command(session: Session, text: str) -> None:
         KidError: it failed.
         LeaveError: it was `\\q`.
     """
-    name, _, argument = text.partition(" ")
+    name, argument = (*text.split(maxsplit=1), "", "")[:2]
     command = find(name)
     if argument.strip() and not command.argument:
         raise UsageError(f"\\{name} takes no argument")
@@ -122,7 +123,7 @@ def _diff(session: Session, argument: str) -> None:
 
 def _edit(session: Session, argument: str) -> None:
     asked = session.last_question()
-    session.draft = f"{asked.own or asked.sql};"
+    session.draft = closed(asked.own or asked.sql)
 
 
 def _fix(session: Session, argument: str) -> None:
@@ -161,7 +162,9 @@ def _keep(session: Session, asked: Asked, kind: corrections.Kind, query: str) ->
 
 
 def _explain(session: Session, argument: str) -> None:
-    query = argument.rstrip("; ") or (session.done[-1].sql if session.done else "") or _answered(session).sql
+    query = argument.rstrip("; ") or session.last_query()
+    if not query:
+        raise UsageError("there is no query yet", "\\explain SELECT …")
     session.explain(query)
 
 
@@ -172,7 +175,7 @@ def _format(session: Session, argument: str) -> None:
 
 
 def _output(session: Session, argument: str) -> None:
-    session.output.redirect(Path(argument).expanduser() if argument else None)
+    session.output.redirect(typed_path(argument) if argument else None)
 
 
 def _limit(session: Session, argument: str) -> None:
@@ -190,6 +193,8 @@ def _timeout(session: Session, argument: str) -> None:
 def _mode(session: Session, argument: str) -> None:
     if argument:
         mode = _one_of(argument, ("ask", "auto"), "\\mode")
+        if mode == "ask" and session.decide is None:
+            raise UsageError("\\mode ask, and there is nobody to ask", "work at a terminal")
         session.settings.mode = "ask" if mode == "ask" else "auto"
     session.say.note(f"mode: {session.settings.mode}")
 
@@ -223,7 +228,7 @@ def _history(session: Session, argument: str) -> None:
 
 
 def _save(session: Session, argument: str) -> None:
-    path = Path(_needed(argument, "\\save FILE")).expanduser()
+    path = typed_path(_needed(argument, "\\save FILE"))
     output.write_new(path, session.script())
     session.say.note(f"{len(session.done)} queries are in {path}; kid repl -f {path} runs them again")
 

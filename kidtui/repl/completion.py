@@ -16,6 +16,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.lexers import Lexer, PygmentsLexer
 
 from engine.data.reader import quote
+from engine.sql.select_grammar import RESERVED
 from engine.sql.systems import SQLITE
 from engine.sql.text import first_token, tokens
 
@@ -32,17 +33,7 @@ KEYWORDS = [
     *("coalesce", "date", "strftime"),
 ]
 """What is offered in SQL beside names."""
-# What SQLite does not take for a name without quotes (sqlite.org/lang_keywords.html).
-RESERVED = frozenset(
-    re.findall(
-        r"\w+",
-        """add all alter and as autoincrement between case cast check collate commit constraint create
-        current_date current_time current_timestamp default deferrable delete distinct drop else
-        escape except exists foreign from group having in index insert intersect into is isnull
-        join limit not nothing notnull null on or order primary raise references returning select
-        set table then to transaction union unique update using values when where""",
-    )
-)
+_RESERVED = frozenset(RESERVED.split())
 _PLAIN = re.compile(r"[^\W\d]\w*")
 _NAME = r'("[^"]*"|`[^`]*`|\[[^]]*]|[^\W\d]\w*)'
 # A table and perhaps its alias, which is only looked at: it may be the JOIN before the next table.
@@ -183,7 +174,7 @@ def _completions(begun: str, offered: Iterable[tuple[str, str]]) -> Iterator[Com
 
 def _is_plain(name: str) -> bool:
     """Whether SQLite reads a name without quotes."""
-    return bool(_PLAIN.fullmatch(name)) and name.lower() not in RESERVED
+    return bool(_PLAIN.fullmatch(name)) and name.lower() not in _RESERVED
 
 
 def _bare(name: str) -> str:

@@ -21,7 +21,7 @@ from prompt_toolkit.output import Output, create_output
 from prompt_toolkit.styles import Style
 
 from engine import paths
-from engine.errors import KidError
+from engine.errors import KidError, fault
 from kidtui.repl import cells
 from kidtui.repl.commands import COMMANDS, Complete
 from kidtui.repl.completion import LineLexer, SqlCompleter
@@ -101,6 +101,8 @@ class Loop:
                 session.say.error(error)
             except LeaveError:
                 return
+            except Exception as error:  # ours; the session is the user's
+                session.say.error(fault(error))
 
     def _decide(self) -> Decision:
         return cast(Decision, self._choice.prompt("Enter run  e edit  t teacher  n no "))

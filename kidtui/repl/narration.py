@@ -142,12 +142,14 @@ class Narration:
             for name, message in zip((ours, theirs), found.messages, strict=True):
                 if message:
                     self._line(name, message)
+            if not any(found.messages):
+                self._line("rows", "not compared: there are too many")
         else:
             self._line("rows", "the same" if found.same else "not the same")
         for name, rows, num, of in zip(
             (ours, theirs), found.only, found.num_only, found.num_rows, strict=True
         ):
-            if not found.same and num:
+            if found.same is False and num:
                 self._line(f"only {name}", f"{narrate.count(num)} of {narrate.count(of)} rows")
                 result = formats.Result([f"{n}" for n in range(1, len(rows[0]) + 1)], rows)
                 for line in list(formats.lines(result, "table", max_cell=40))[2:]:

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ class Service:
         except OSError as error:
             raise KidError(f"cannot start the engine: {error}") from error
         self._state, self._loading_since = "loading", time.monotonic()
-        loading = self._send("load", profile=self._profile.model_dump(mode="json"))
+        loading = self._send("load", wanted=False, profile=self._profile.model_dump(mode="json"))
         threading.Thread(target=self._listen, args=(self._process, loading), daemon=True).start()
         self.open(database)
 
@@ -121,7 +122,8 @@ class Service:
         process, self._process = self._process, None
         if process is not None:
             assert process.stdin is not None
-            process.stdin.close()
+            with suppress(OSError):  # it has died with something unread
+                process.stdin.close()
             try:
                 process.wait(_END_SECONDS)
             except subprocess.TimeoutExpired:
@@ -149,25 +151,34 @@ class Service:
     def _listen(self, process: subprocess.Popen[bytes], loading: int) -> None:
         """Gives each event to the request that it belongs to, until the process ends."""
         assert process.stdout is not None
-        for line in process.stdout:
-            event: Event = json.loads(line)
-            if event["event"] == "hello":
-                assert event["v"] == VERSION, event
-            elif event["id"] == loading and event["event"] in LAST_EVENTS:
-                self._state = "ready" if event["event"] == "done" else "failed"
-            unread = event["id"] is None and event["event"] == "error"  # of which request, it cannot tell
-            for number, events in list(self._waiting.items()):
-                if unread or number == event["id"]:
-                    events.put(event)
-        process.wait()
-        self._state = "not started"
-        for events in list(self._waiting.values()):
-            events.put(self._death(process))
+        try:
+            for line in process.stdout:
+                event: Event = json.loads(line)
+                if event["event"] == "hello":
+                    assert event["v"] == VERSION, event
+                self._note_state(event, loading)
+                unread = event["id"] is None and event["event"] == "error"  # of which request, it cannot tell
+                for number, events in list(self._waiting.items()):
+                    if unread or number == event["id"]:
+                        events.put(event)
+        finally:  # it has ended, or talks nonsense
+            process.kill()
+            if process is self._process or self._process is None:
+                self._state = "not started"
+                for events in list(self._waiting.values()):
+                    events.put(self._death(process))
+
+    def _note_state(self, event: Event, loading: int) -> None:
+        if event["event"] == "loaded" and event["role"] == "student":
+            self._state = "ready"
+        elif event["id"] == loading and event["event"] == "error":
+            self._state = "failed"
 
     def _death(self, process: subprocess.Popen[bytes] | None) -> Event:
         words = "is not running"
         tail = ""
         if process is not None:
+            process.kill()  # one that reads no more is of no use
             words = follow.how(process.wait())
             self._log.seek(0)
             tail = "\n".join(self._log.read().decode(errors="replace").rstrip().splitlines()[-5:])

@@ -24,7 +24,7 @@ from kidtui.repl import cells, formats
 from kidtui.repl.narration import Narration
 from kidtui.repl.output import Output
 from kidtui.repl.service import DiedError, Service
-from kidtui.repl.texts import entries
+from kidtui.repl.texts import closed, entries, is_query
 
 Mode = Literal["ask", "auto"]
 Decision = Literal["run", "edit", "teacher", "no"]
@@ -143,7 +143,7 @@ class Session:
 
         if not text.isascii() and _UNDECODED.search(text):
             raise UsageError("the text is not UTF-8", "save it as UTF-8")
-        for entry in entries(text, self.schema, dialect(self.database)):
+        for entry in entries(text, lambda sql: is_query(sql, self.schema, dialect(self.database))):
             match entry.kind:
                 case "leave":
                     raise LeaveError
@@ -182,7 +182,7 @@ class Session:
                 case "run":
                     self._follow("execute", sql=asked.sql, question=question, **self._limits())
                 case "edit":
-                    self.draft = f"{asked.sql};"
+                    self.draft = closed(asked.sql)
                 case "teacher":
                     try:
                         self.ask_teacher()
@@ -197,6 +197,13 @@ class Session:
         if not asked.sql:
             raise UsageError("the student has not answered the last question", "ask it again")
         self._follow("compare", by_teacher=True, question=asked.question, sql=asked.sql, **self._limits())
+
+    def last_query(self) -> str:
+        """What was asked or run last on this database, "" for nothing."""
+        if self.asked and (self.asked.own or self.asked.sql):
+            return self.asked.own or self.asked.sql
+        here = [done.sql for done in self.done if done.database == self.lasting_name]
+        return here[-1] if here else ""
 
     def contrast(self, sql: str, other: str) -> Contrast:
         """Runs two queries and compares them."""
@@ -259,7 +266,7 @@ class Session:
             if done.database != database:
                 database = done.database
                 lines += [f"\\u {database}", ""]
-            lines += ([f"-- {done.question}"] if done.question else []) + [f"{done.sql};", ""]
+            lines += ([f"-- {done.question}"] if done.question else []) + [closed(done.sql), ""]
         return "\n".join(lines)
 
     def last_question(self) -> Asked:
@@ -268,8 +275,10 @@ class Session:
         return self.asked
 
     def close(self) -> None:
-        self.service.close()
-        self._executor.close()
+        try:
+            self.service.close()
+        finally:
+            self._executor.close()
 
     def _outcome(self, sql: str, max_rows: int) -> Outcome:
         self._executor.timeout = self.settings.timeout
@@ -301,13 +310,15 @@ class Session:
                     case "token":
                         draw.token(event)
                     case "phase":
+                        if failed:  # a second attempt follows
+                            draw.clear()
+                            self.say.failed(failed)
+                            failed = None
                         draw.wait(partial(str, event["name"]))
                     case "sql":
                         sql = event["sql"]
                         self._note_sql(event, by_teacher)
                         draw.clear()
-                        if failed:
-                            self.say.failed(failed)
                         self.say.sql(event, self.width() or WIDTH)
                         draw.wait(lambda: "running")
                     case "rows":

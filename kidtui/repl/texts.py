@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,14 +19,13 @@ class Entry:
     text: str
 
 
-def entries(text: str, schema: Mapping[str, Sequence[str]], dialect: str = "sqlite") -> list[Entry]:
+def entries(text: str, reads_as_query: Callable[[str], bool]) -> list[Entry]:
     """What a typed text asks for, in order: `\\` begins a command, `;` ends SQL, the rest is a question.
 
     A query of tables and columns that exist is SQL also without its semicolon.
 
     Args:
-        schema: table -> its columns.
-        dialect: of the database's SQL, as sqlglot calls it.
+        reads_as_query: whether a statement without one is such a query (`is_query`).
     """
     text = text.strip()
     if not first_token(text):  # nothing, or a comment
@@ -36,7 +35,7 @@ def entries(text: str, schema: Mapping[str, Sequence[str]], dialect: str = "sqli
     if text.rstrip("; ").lower() in LEAVING:
         return [Entry("leave", "")]
     found = statements(text)
-    if is_open(text) and not all(is_query(statement, schema, dialect) for statement in found):
+    if is_open(text) and not all(map(reads_as_query, found)):
         return [Entry("question", " ".join(text.split()))]
     return [Entry("sql", statement) for statement in found]
 
@@ -48,11 +47,16 @@ def is_open(text: str) -> bool:
 
 
 def is_query(text: str, schema: Mapping[str, Sequence[str]], dialect: str = "sqlite") -> bool:
-    """Whether a text reads as a query of what exists: "Select all singers" is a question."""
-    from engine.sql.check import check
+    """Whether a text reads as a query of what exists: "Select all singers" is a question.
+
+    Args:
+        schema: table -> its columns.
+        dialect: of the database's SQL, as sqlglot calls it.
+    """
+    from engine.sql.check import MAX_LENGTH, check
     from engine.sql.text import parse
 
-    if first_token(text) not in _QUERY_WORDS or parse(text, dialect) is None:
+    if first_token(text) not in _QUERY_WORDS or len(text) > MAX_LENGTH or parse(text, dialect) is None:
         return False
     return not check(text, schema, dialect).problems
 
@@ -86,33 +90,54 @@ def statements(text: str) -> list[str]:
 def read_script(lines: Iterable[str]) -> Iterator[str]:
     """The texts of a script or a pipe: each line one, but SQL goes on to its semicolon, a comment to its end.
 
-    A line that begins with a word such as SELECT begins SQL if a line with the semicolon follows before a
-    command or, where the word is not in capitals, an empty line; else it is a text by itself.
+    A line whose first word is SELECT, WITH or VALUES, all in capitals or all in small letters, begins SQL; in
+    small letters only if the semicolon comes before an empty line or a command, else each line is a text
+    by itself.
     """
     waiting: list[str] = []
     for line in lines:
         line = line.rstrip("\n")
-        if waiting and _is_given_up("\n".join(waiting), line):
+        if waiting and _is_given_up(waiting, line):
             yield from waiting
             waiting = []
         waiting.append(line)
+        if len(waiting) > 1 and not any(mark in line for mark in (";", "*/")):
+            continue  # what waits goes on: its end is not in this line
         text = "\n".join(waiting)
         if not first_token(text):
             waiting = waiting if _in_comment(text) else []
-        elif first_token(text) not in _QUERY_WORDS or not is_open(text):
+        elif not _may_begin_sql(text) or not is_open(text):
             yield text
             waiting = []
-    if begins_sql("\n".join(waiting).rstrip()):
+    if waiting and _first_word(waiting).isupper():
         yield "\n".join(waiting)
     else:
         yield from waiting
 
 
-def _is_given_up(begun: str, line: str) -> bool:
+def closed(sql: str) -> str:
+    """SQL with its semicolon, behind a comment on a line of its own."""
+    last = next(reversed([kind for kind, _ in tokens(sql)]), "")
+    return f"{sql}\n;" if last == "gap" else f"{sql};"
+
+
+def _is_given_up(waiting: Sequence[str], line: str) -> bool:
     """Whether what was begun was no SQL, as the next line tells."""
-    if _in_comment(begun):
+    word = _first_word(waiting)
+    if not word:  # still a comment
         return False
-    return line.startswith("\\") or (not line.strip() and not begins_sql(begun.rstrip()))
+    return line.startswith("\\") or (not line.strip() and not word.isupper())
+
+
+def _may_begin_sql(text: str) -> bool:
+    """A question begins with a capital: "Select the names"."""
+    word = _first_word([text])
+    return word.lower() in _QUERY_WORDS and (word.isupper() or word.islower())
+
+
+def _first_word(lines: Sequence[str]) -> str:
+    """The first token, "" where there is a comment only."""
+    return next((text for kind, text in tokens("\n".join(lines[:1000])) if kind != "gap"), "")
 
 
 def _in_comment(text: str) -> bool:

@@ -58,7 +58,10 @@ def test_the_newest_run_that_is_done_is_the_student_else_the_demos_teacher(proje
         make_run("tiny", run_id, state=state, which=which)
     (make_run("tiny", "broken").path / "status.json").write_text("{")
     choice = student.choose()
-    assert (choice.profile.student.model, choice.name) == (DEMO_TEACHER, "the embedded demo's teacher (for demo/* alone)")
+    assert (choice.profile.student.model, choice.name) == (
+        DEMO_TEACHER,
+        "the embedded demo's teacher (for demo/* alone)",
+    )
     make_run("tiny", "d")
     make_run("tiny", "e", state="stopped")
     assert student.choose().name == "student of d"

@@ -63,6 +63,13 @@ HIDING = [
     "SELECT replace(hex(zeroblob(500000)), '00', 'xy') AS wide",
     'SELECT 1 AS "\x1b[31m"',
     "SELECT x'1b5b324a'",
+    "SELECT [\x1b[31mX] FROM singer",
+    "SELECT * FROM [\x1b]0;title\x07]",
+    "SELECT '\u202e",
+]
+SHOWING = [
+    *("\\d", "\\d evil", "\\u \x1b[31m", "\\fly\x1b[31m", "\\history"),
+    *("\\prompt \x1b[31m", "\\l", "\\format \x1b[2J"),
 ]
 
 
@@ -73,6 +80,7 @@ def database(tmp_path: Path) -> Path:
     path = folder / "zoo.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.executescript(HOSTILE.replace("{folder}", str(folder)))
+        connection.execute('CREATE TABLE "evil\x1b]0;title\x07" ("x\x1b[31m" TEXT)')
     return path
 
 
@@ -129,8 +137,16 @@ def test_nothing_drives_the_terminal(
         tried(session, f"{statement};")
         tried(session, f"write {statement}")
         out, err = capfd.readouterr()
-        said = [c for c in out + err if ord(c) < 32 or 127 <= ord(c) < 160 or c == "\u202e"]
+        said = driving(out + err)
         assert set(said) <= {"\n"}, (statement, set(said))
+    for text in SHOWING:
+        tried(session, text)
+        said = driving("".join(capfd.readouterr()))
+        assert set(said) <= {"\n"}, (text, set(said))
+
+
+def driving(text: str) -> list[str]:
+    return [c for c in text if ord(c) < 32 or 127 <= ord(c) < 160 or c == "\u202e"]
 
 
 def test_a_cell_of_a_million_characters_is_cut_for_reading(

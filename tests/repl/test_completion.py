@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from prompt_toolkit.completion import CompleteEvent, Completion
 from prompt_toolkit.document import Document
 
-from kidtui.repl.completion import KEYWORDS, RESERVED, LineLexer, SqlCompleter
+from engine.sql.select_grammar import RESERVED
+from kidtui.repl.completion import KEYWORDS, LineLexer, SqlCompleter
 
 SCHEMA = {
     "Singer": ["Singer_ID", "Name", "age", "order"],
@@ -151,14 +152,16 @@ def test_a_completion_replaces_what_is_begun() -> None:
 
 def test_names_are_quoted_where_sqlite_needs_it() -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
-        for word in sorted({word.lower() for keyword in KEYWORDS for word in keyword.split()} | RESERVED):
+        for word in sorted(
+            {word.lower() for keyword in KEYWORDS for word in keyword.split()} | {*RESERVED.split()}
+        ):
             connection.execute(f'CREATE TABLE "{word}" ("{word}" TEXT)')
             connection.execute(f"INSERT INTO \"{word}\" VALUES ('cell')")
             try:
                 rows = connection.execute(f"SELECT {word} FROM {word} WHERE {word} = 'cell'").fetchall()
             except sqlite3.OperationalError:
                 rows = []
-            assert (rows != [("cell",)]) == (word in RESERVED), word
+            assert (rows != [("cell",)]) == (word in RESERVED.split()), word
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,11 @@ def test_a_failed_answer_gets_a_second_attempt(open_session: Open, capfd: pytest
         ("\\limit 0", UsageError, "not a whole number"),
         ("\\timeout -1", UsageError, "not a number"),
         ("\\mode maybe", UsageError, "not one of ask, auto"),
+        ("\\mode ask", UsageError, "there is nobody to ask"),
+        ("\\u ~nobody-of-that-name/x", UsageError, "is no path"),
+        ("\\u " + "x" * 5000, UsageError, "is no path"),
+        ("\\o x\0y", UsageError, "is no path"),
+        ("\\save ~nobody-of-that-name/x", UsageError, "is no path"),
         ("\\u nowhere/at_all", KidError, "database not found"),
         ("\\d nowhere", UsageError, "there is no table 'nowhere'"),
         ("\\l all", UsageError, "takes no argument"),
@@ -144,10 +149,10 @@ def test_exit_in_a_question_does_not_leave(open_session: Open, text: str) -> Non
 
 def test_settings_change(open_session: Open, capfd: pytest.CaptureFixture[str]) -> None:
     session = open_session()
-    for text in ("\\format jsonl", "\\limit 1", "\\timeout 2.5", "\\mode ask", "\\beam 3"):
+    for text in ("\\format jsonl", "\\limit 1", "\\timeout 2.5", "\\mode auto", "\\beam 3"):
         session.handle(text)
     settings = session.settings
-    assert (settings.format, settings.limit, settings.timeout, settings.mode) == ("jsonl", 1, 2.5, "ask")
+    assert (settings.format, settings.limit, settings.timeout, settings.mode) == ("jsonl", 1, 2.5, "auto")
     assert (settings.decoding.name, settings.decoding.num_beams) == ("beam", 3)
     session.handle("SELECT name FROM animal;")
     out, err = capfd.readouterr()
@@ -283,3 +288,36 @@ def test_nothing_a_model_writes_reaches_the_terminal_as_it_is(
     out, err = capfd.readouterr()
     assert "\x1b" not in out + err
     assert "\\x1b[2J" in out
+
+
+def test_a_database_that_has_gone_costs_its_own_queries_alone(open_session: Open, database: Path) -> None:
+    session = open_session()
+    database.rename(database.with_suffix(".moved"))
+    with pytest.raises(KidError, match="database not found"):
+        session.handle("How many animals are there?")
+    session.handle("\\limit 5")
+    session.handle("\\u demo/music")
+    session.handle("SELECT count(*) FROM singer;")
+    with pytest.raises(LeaveError):
+        session.handle("exit")
+
+
+def test_a_script_keeps_comments_from_swallowing_semicolons(open_session: Open) -> None:
+    session = open_session()
+    session.handle("SELECT 1 -- one\n;")
+    session.handle("SELECT 2;")
+    assert session.script().splitlines()[2:] == ["SELECT 1 -- one", ";", "", "SELECT 2;"]
+
+
+def test_a_plan_is_of_the_last_query_on_this_database(
+    open_session: Open, capfd: pytest.CaptureFixture[str]
+) -> None:
+    session = open_session(format="csv")
+    session.handle("SELECT 1;")
+    session.handle("Which animals are there?")
+    capfd.readouterr()
+    session.handle("\\explain")
+    assert capfd.readouterr().out == "plan\nSCAN animal\n"
+    session.handle("\\u demo/music")
+    with pytest.raises(UsageError, match="no query yet"):
+        session.handle("\\explain")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kidtui.repl.layout import lay_out
-from kidtui.repl.texts import Entry, begins_sql, entries, read_script
+from kidtui.repl.texts import Entry, begins_sql, closed, entries, is_query, read_script
 
 SCHEMA = {"singer": ["id", "name"], "song": ["id", "title"]}
 
@@ -44,7 +47,7 @@ SCHEMA = {"singer": ["id", "name"], "song": ["id", "title"]}
     ],
 )
 def test_a_text_is_told_by_its_ends(text: str, expected: list[tuple[str, str]]) -> None:
-    assert entries(text, SCHEMA) == [Entry(*pair) for pair in expected]  # type: ignore[arg-type]
+    assert entries(text, partial(is_query, schema=SCHEMA)) == [Entry(*pair) for pair in expected]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,8 @@ def test_enter_goes_on_amid_sql_in_capitals(text: str, more: bool) -> None:
         ("Select all singers", ["Select all singers"]),
         ("\n  \n", []),
         ("-- why\nSELECT 1;", ["SELECT 1;"]),
+        ("Select the names\nHow many?\nSELECT 1;", ["Select the names", "How many?", "SELECT 1;"]),
+        ("SELECT 1\n/* ; */\n;\nx", ["SELECT 1\n/* ; */\n;", "x"]),
     ],
 )
 def test_a_script_is_cut_into_texts(script: str, texts: list[str]) -> None:
@@ -106,3 +111,14 @@ def test_sql_is_laid_out_by_clauses_where_it_is_long() -> None:
 @given(st.text("SELECT FROM WHERE JOIN ()'\"--\n;x,", max_size=80))
 def test_laid_out_sql_is_the_same_but_for_blanks(sql: str) -> None:
     assert "".join("".join(lay_out(sql, 10)).split()) == "".join(sql.split()) or "--" in sql or "/*" in sql
+
+
+def test_a_long_text_without_an_end_is_read_in_no_time() -> None:
+    began = time.monotonic()
+    assert len(list(read_script(["select a", *["x" * 50] * 20_000]))) == 20_001
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(("sql", "whole"), [("SELECT 1", "SELECT 1;"), ("SELECT 1 -- x", "SELECT 1 -- x\n;")])
+def test_sql_is_closed_behind_its_comment(sql: str, whole: str) -> None:
+    assert closed(sql) == whole

@@ -172,6 +172,18 @@ def test_cancel_frees_the_client_at_once_and_the_model_soon(
     assert time.monotonic() - began < (4 if question == "stuck" else 2)
 
 
+def test_a_query_that_is_about_to_start_is_cancelled_too(loaded: Client, database: str) -> None:
+    number = loaded.send("ask", database=database, question="endless", timeout=8)
+    while loaded.next()["event"] != "sql":
+        pass
+    loaded.send("cancel", target=number)
+    began = time.monotonic()
+    other = loaded.send("ask", database=database, question="How many animals are there?")
+    while (event := loaded.next())["id"] != other or event["event"] != "rows":
+        pass
+    assert time.monotonic() - began < 3
+
+
 def test_what_waits_can_be_cancelled(loaded: Client, database: str) -> None:
     slow = loaded.send("ask", database=database, question="slow")
     waiting = loaded.send("ask", database=database, question="x")

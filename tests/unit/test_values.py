@@ -143,14 +143,14 @@ def test_damage_that_only_a_search_sees(database: Path) -> None:
     assert file.read_bytes() != damaged
 
 
-def test_a_cache_that_cannot_be_written(
+def test_without_a_cache_to_write_an_index_is_made_in_memory(
     database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    question = "cobol or york in CA since 1741?"
+    expected = ValueIndex.of(database).match(question)
     (tmp_path / "blocked").write_text("a file where a folder should be")
     monkeypatch.setenv("KID_HOME", str(tmp_path / "blocked"))
-    with pytest.raises(KidError, match=r"cannot write .*values") as caught:
-        ValueIndex.of(database)
-    assert caught.value.mend
+    assert ValueIndex.of(database).match(question) == expected != []
 
 
 def test_a_full_disk_leaves_nothing_behind(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
