@@ -73,7 +73,7 @@ class Service:
         """
         if self.pid is not None:
             return
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - read when the process has died
         try:
             self._process = subprocess.Popen(
                 [*self._command, "serve"],

@@ -97,7 +97,9 @@ def test_a_run_from_start_to_report(teacher):
     assert load_model(f"run:{run.id}").config.num_hidden_layers == 2
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize(
+    "seed", [pytest.param(0, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.slow), 2]
+)
 def test_killed_and_resumed_ends_with_the_same_weights(teacher, seed):
     undisturbed = create(teacher, "eval.before=false", "student.lora={rank=4, alpha=8, dropout=0.1}"
                          if seed == 2 else "train.seed=0")  # fmt: skip
