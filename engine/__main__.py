@@ -80,9 +80,7 @@ def _serve() -> int:
     from engine.serve import serve
 
     def open_model(profile: Profile, role: Role, executor: Executor) -> Model:
-        from engine.writer import (
-            open_writer,
-        )  # with torch, seconds of importing: not before a model is wanted
+        from engine.writer import open_writer  # seconds of importing: not before a model is wanted
 
         return open_writer(profile, role, executor)
 

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from engine.data.glance import dialect, readable
 from engine.errors import TimeLimitError
-from engine.protocol import Ask, Compare, Decoding, OnDatabase, tell_cell
+from engine.protocol import Ask, Compare, Decoding, OnDatabase, tell_cell, tell_contrast
 from engine.question import Question, Written
 from engine.sql.check import check as check_names
 from engine.sql.contrast import contrast
@@ -86,8 +86,7 @@ class Answers:
         outcome = execute(self._executor, own, asked, 1, tell, check)
         found = contrast(self._executor, question.database, asked.sql, own, known=outcome, check=check)
         check()
-        only = [[list(map(tell_cell, row)) for row in rows] for rows in found.only]
-        tell("difference", **asdict(found) | {"only": only})
+        tell("difference", **tell_contrast(found))
 
     def _write(
         self,

@@ -7,11 +7,14 @@ come back as one JSON object a line, each with the `id` of its request.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from engine.errors import UsageError
+from engine.sql.contrast import Contrast
 
 VERSION = 1
 LAST_EVENTS = frozenset({"done", "error", "cancelled"})
@@ -155,3 +158,15 @@ def told_cell(value: Any) -> Any:
     if isinstance(value, dict):
         return bytes.fromhex(value["blob"]) if "blob" in value else float(value["float"])
     return value
+
+
+def tell_contrast(found: Contrast) -> dict[str, Any]:
+    """A difference as JSON has it."""
+    return asdict(found) | {"only": [[list(map(tell_cell, row)) for row in rows] for rows in found.only]}
+
+
+def told_contrast(event: Mapping[str, Any]) -> Contrast:
+    """The difference that `tell_contrast` told of."""
+    more, less = (tuple(tuple(map(told_cell, row)) for row in rows) for rows in event["only"])
+    fields = {key: tuple(event[key]) for key in ("messages", "num_rows", "num_only", "classes", "lines")}
+    return Contrast(same=event["same"], only=(more, less), **fields)

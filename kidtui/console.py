@@ -61,7 +61,7 @@ def error(failure: KidError | dict[str, Any]) -> None:
 def _plain(line: str) -> str:
     if line.isprintable():
         return line
-    from kidtui.repl import cells
+    from kidtui import cells
 
     return cells.shown(line, _LONGEST_LINE)
 

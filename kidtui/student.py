@@ -16,25 +16,20 @@ from engine.profile import Profile
 from engine.runs import Run
 
 
-def profile_of(
-    run: str | None, model: str | None, teacher: str | None, overrides: Sequence[str], exposure: int = 0
-) -> Profile:
+def profile_of(run: str | None, model: str | None, teacher: str | None, overrides: Sequence[str]) -> Profile:
     """The settings with which a model answers: its run's, or the defaults, with overrides.
 
     Its student is the model that answers.
 
-    Args:
-        exposure: whether ExAccErr is asked for, which takes a teacher.
-
     Raises:
         RunError: there is no such run.
-        ProfileError, UsageError: an override that does not fit; no teacher.
+        ProfileError, UsageError: an override that does not fit; a name that no file can have.
     """
     values: dict[str, Any] = {"name": "eval", "student": {"model": model}}
     if run is not None:
-        is_folder = Path(run).expanduser().is_dir()
+        is_folder = typed_path(run).is_dir()
         name, _, which = (run, "", "") if is_folder else run.partition("/")
-        found = runs.find(Path(name) if is_folder else name)
+        found = runs.find(typed_path(name) if is_folder else name)
         made = found.profile()
         values = made.model_dump(mode="json", exclude_none=True)
         values["student"] = {
@@ -44,8 +39,6 @@ def profile_of(
         }
     if teacher is not None:
         values["teacher"] = {"model": _from_here(teacher)}
-    if exposure and "teacher" not in values:
-        raise UsageError("ExAccErr is measured against a teacher, and there is none", "name one: --teacher M")
     return profiles.from_values({**values, "method": {"name": "sft"}}, overrides)
 
 

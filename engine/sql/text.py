@@ -52,7 +52,12 @@ def first_statement(sql: str) -> str:
 
 def first_token(sql: str) -> str:
     """The first token in lower case, or "" where there are only blanks and comments."""
-    return next((text.lower() for kind, text in tokens(sql) if kind != "gap"), "")
+    return first_word(sql).lower()
+
+
+def first_word(sql: str) -> str:
+    """The same as it is written."""
+    return next((text for kind, text in tokens(sql) if kind != "gap"), "")
 
 
 @lru_cache(maxsize=32)

@@ -144,7 +144,11 @@ def evaluate(
     if predictions:
         tasks = scoring.from_files(predictions, where, against or [])
     else:
-        profile = profile_of(run, model, teacher, overrides or [], exposure)
+        profile = profile_of(run, model, teacher, overrides or [])
+        if exposure and profile.teacher is None:
+            raise UsageError(
+                "ExAccErr is measured against a teacher, and there is none", "name one: --teacher M"
+            )
         request = Request(
             profile=profile.model_dump(mode="json"),
             model=fingerprint(str(profile.student.model), profile.student.adapter),

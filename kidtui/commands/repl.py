@@ -85,7 +85,8 @@ def repl(
     from kidtui.repl.narration import Narration
     from kidtui.repl.output import Output
     from kidtui.repl.service import Service
-    from kidtui.repl.session import Session, Settings
+    from kidtui.repl.session import Session
+    from kidtui.repl.state import Settings
     from kidtui.repl.texts import read_script
 
     if not timeout < 1e9:

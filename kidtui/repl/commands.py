@@ -11,7 +11,8 @@ from engine.errors import KidError, UsageError, nearest
 from engine.paths import typed_path
 from engine.protocol import Decoding
 from kidtui.repl import databases, formats, output
-from kidtui.repl.session import WIDTH, Asked, LeaveError, Session
+from kidtui.repl.session import WIDTH, LeaveError, Session
+from kidtui.repl.state import Asked, script
 from kidtui.repl.texts import closed
 
 Complete = Callable[[Session], Sequence[str]]
@@ -93,12 +94,7 @@ def _teacher(session: Session, argument: str) -> None:
 
 
 def _gold(session: Session, argument: str) -> None:
-    found = databases.golds(session.database, session.last_question().question, session.data_dir)
-    if not found:
-        raise KidError(
-            "this question is in no data set that is here", "\\diff teacher compares with the teacher"
-        )
-    for name, query in found:
+    for name, query in _golds(session, session.last_question()):
         session.say.note(f"{name}:")
         session.say.code(query, session.width() or WIDTH)
 
@@ -107,18 +103,19 @@ def _diff(session: Session, argument: str) -> None:
     asked = _answered(session)
     if argument not in ("", "gold", "teacher"):
         raise UsageError(f"\\diff {argument}: neither gold nor teacher")
-    if argument != "teacher":
-        golds = databases.golds(session.database, asked.question, session.data_dir)
-        if golds:
-            session.say.difference(session.contrast(asked.sql, golds[0][1]), "student", "gold")
-            return
-        if argument == "gold":
-            raise KidError(
-                "this question is in no data set that is here", "\\diff teacher compares with the teacher"
-            )
-    if not asked.teacher:
-        raise UsageError("there is no gold and no teacher's answer to compare with", "\\t asks the teacher")
-    session.say.difference(session.contrast(asked.sql, asked.teacher), "student", "teacher")
+    against = argument or ("teacher" if asked.teacher else "gold")
+    if against == "teacher" and not asked.teacher:
+        raise UsageError("the teacher has not answered the last question", "\\t asks it")
+    other = asked.teacher if against == "teacher" else _golds(session, asked)[0][1]
+    session.say.difference(session.contrast(asked.sql, other), "student", against)
+
+
+def _golds(session: Session, asked: Asked) -> list[tuple[str, str]]:
+    """(data set, gold SQL) of a question, at least one."""
+    found = databases.golds(session.database, asked.question, session.data_dir)
+    if not found:
+        raise KidError("this question is in no data set that is here", "\\t asks the teacher")
+    return found
 
 
 def _edit(session: Session, argument: str) -> None:
@@ -216,7 +213,7 @@ def _greedy(session: Session, argument: str) -> None:
 
 def _decode(session: Session, decoding: Decoding) -> None:
     session.settings.decoding = decoding
-    session.say.note(f"answers: {session.how}")
+    session.say.note(f"answers: {session.settings.how}")
 
 
 def _history(session: Session, argument: str) -> None:
@@ -224,12 +221,12 @@ def _history(session: Session, argument: str) -> None:
     for done in session.done[-number:]:
         if done.question:
             session.say.note(f"-- {done.question}")
-        session.say.code(f"{done.sql};", session.width() or WIDTH)
+        session.say.code(closed(done.sql), session.width() or WIDTH)
 
 
 def _save(session: Session, argument: str) -> None:
     path = typed_path(_needed(argument, "\\save FILE"))
-    output.write_new(path, session.script())
+    output.write_new(path, script(session.done))
     session.say.note(f"{len(session.done)} queries are in {path}; kid repl -f {path} runs them again")
 
 

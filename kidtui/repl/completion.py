@@ -49,12 +49,12 @@ class SqlCompleter(Completer):
     """Offers commands and their arguments, names of the database, and the keywords of SQL.
 
     Args:
-        commands: name without its backslash -> the values of its argument, given how that begins.
+        commands: name without its backslash -> the values that its argument can have.
         schema: of the database in use.
     """
 
     def __init__(
-        self, commands: Mapping[str, Callable[[str], Sequence[str]]], schema: Callable[[], Schema]
+        self, commands: Mapping[str, Callable[[], Sequence[str]]], schema: Callable[[], Schema]
     ) -> None:
         self._commands, self._schema = commands, schema
 
@@ -73,7 +73,7 @@ class SqlCompleter(Completer):
             yield from _completions(name, ((command, "") for command in self._commands))
         elif name in self._commands:
             argument = argument.lstrip()
-            yield from _completions(argument, ((value, "") for value in self._commands[name](argument)))
+            yield from _completions(argument, ((value, "") for value in self._commands[name]()))
 
     def _of_question(self, before: str) -> Iterator[Completion]:
         word = re.search(r"\w*$", before)

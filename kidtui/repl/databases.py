@@ -9,7 +9,7 @@ from engine.data import benchmarks
 from engine.data.releases import SETS, bases, first_file, inside
 from engine.data.schema import Schema, read_schema
 from engine.errors import DataError, UsageError, nearest
-from kidtui.repl import cells
+from kidtui import cells
 
 _LONGEST_LINE = 300
 

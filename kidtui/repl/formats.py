@@ -23,8 +23,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from kidtui import narrate
-from kidtui.repl import cells
+from kidtui import cells, narrate
 
 FORMATS = ("table", "vertical", "csv", "json", "jsonl", "markdown")
 MAX_CELL = 1000

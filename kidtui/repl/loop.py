@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import cast
 
 from prompt_toolkit import PromptSession
@@ -22,8 +23,8 @@ from prompt_toolkit.styles import Style
 
 from engine import paths
 from engine.errors import KidError, fault
-from kidtui.repl import cells
-from kidtui.repl.commands import COMMANDS, Complete
+from kidtui import cells
+from kidtui.repl.commands import COMMANDS
 from kidtui.repl.completion import LineLexer, SqlCompleter
 from kidtui.repl.session import Decision, LeaveError, Session
 from kidtui.repl.texts import begins_sql
@@ -61,7 +62,7 @@ class Loop:
         self._prompt: PromptSession[str] = PromptSession(
             history=_history(),
             completer=SqlCompleter(
-                {name: self._values(row.values) for row in COMMANDS for name in row.names},
+                {name: partial(row.values, session) for row in COMMANDS for name in row.names},
                 self._schema,
             ),
             lexer=LineLexer(self._schema),
@@ -113,16 +114,13 @@ class Loop:
         except KidError:  # the file has gone; that is told when it is asked something
             return {}
 
-    def _values(self, values: Complete) -> Callable[[str], Sequence[str]]:
-        return lambda begun: values(self._session)
-
     def _toolbar(self) -> StyleAndTextTuples:
         session, settings = self._session, self._session.settings
         parts = [
             session.database_name,
             f"{session.student}: {session.service.state}",
             f"mode {settings.mode}",
-            session.how,
+            settings.how,
             f"{settings.limit} rows, {settings.timeout:g} s",
         ]
         if session.latency:

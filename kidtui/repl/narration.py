@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from engine.errors import KidError
 from engine.sql.contrast import Contrast
-from kidtui import console, narrate
-from kidtui.repl import cells, formats
+from kidtui import cells, console, narrate
+from kidtui.repl import formats
 from kidtui.repl.layout import lay_out
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -176,8 +175,3 @@ def ribbon(tokens: Sequence[tuple[str, float]]) -> str:
 
 def _with_hint(message: str, hint: str) -> str:
     return f"{message}; {hint}" if hint else message
-
-
-def is_a_terminal() -> bool:
-    """Whether stderr can be drawn on."""
-    return sys.stderr.isatty()

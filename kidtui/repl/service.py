@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,27 @@ class Service:
         """Lets a service that runs read a database's prompt before it is asked."""
         if self.pid is not None:
             self._send("open", wanted=False, database=str(database))
+
+    def ask(
+        self, op: str, database: Path, restarting: Callable[[KidError], None], **fields: Any
+    ) -> Generator[Event]:
+        """The events of a request about a database, as `request` has them.
+
+        A service that does not run is started. One that dies before it has given a result is started again,
+        once, and asked again; `restarting` is told its death.
+        """
+        given = False
+        try:
+            self.start(database)
+            for event in self.request(op, database=str(database), **fields):
+                given = given or event["event"] not in ("token", "phase", "loaded")
+                yield event
+        except DiedError as death:
+            if given:
+                raise
+            restarting(death)
+            self.start(database)
+            yield from self.request(op, database=str(database), **fields)
 
     def request(self, op: str, **fields: Any) -> Iterator[Event]:
         """The events of a request, the last one left out.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -16,17 +15,18 @@ from typing import Any, Literal
 from engine.data import benchmarks
 from engine.data.glance import dialect, readable
 from engine.errors import KidError, RefusedError, TimeLimitError, UsageError
-from engine.protocol import Decoding, told_cell
+from engine.protocol import told_cell, told_contrast
 from engine.sql.contrast import Contrast, contrast
 from engine.sql.execute import Executor, Outcome
 from engine.sql.names import name_hint
-from kidtui.repl import cells, formats
+from kidtui import cells
+from kidtui.repl import formats
 from kidtui.repl.narration import Narration
 from kidtui.repl.output import Output
-from kidtui.repl.service import DiedError, Service
+from kidtui.repl.service import Service
+from kidtui.repl.state import Asked, Done, Settings
 from kidtui.repl.texts import closed, entries, is_query
 
-Mode = Literal["ask", "auto"]
 Decision = Literal["run", "edit", "teacher", "no"]
 Event = dict[str, Any]
 
@@ -36,40 +36,6 @@ WIDTH = 100
 """Columns for SQL where there is no screen."""
 
 _ERRORS: dict[str, type[KidError]] = {"forbidden": RefusedError, "timeout": TimeLimitError}
-
-
-@dataclass
-class Settings:
-    """What a user can change while it runs.
-
-    limit: rows of a result that are shown.
-    timeout: seconds for an answer, and for a query.
-    """
-
-    mode: Mode = "ask"
-    format: str = "table"
-    limit: int = 1000
-    timeout: float = 30.0
-    decoding: Decoding = field(default_factory=Decoding)
-
-
-@dataclass
-class Asked:
-    """A question and what came of it. `own`: the user's SQL that was run after it."""
-
-    question: str
-    sql: str = ""
-    teacher: str = ""
-    own: str = ""
-
-
-@dataclass(frozen=True)
-class Done:
-    """A query that ran, on a database; `question`: what it answers, where it was a model's."""
-
-    database: str
-    sql: str
-    question: str = ""
 
 
 class LeaveError(Exception):
@@ -248,27 +214,6 @@ class Session:
             self.database_name if not Path(self.database_name).expanduser().is_file() else str(self.database)
         )
 
-    @property
-    def how(self) -> str:
-        """How answers are chosen, in a few words."""
-        decoding = self.settings.decoding
-        match decoding.name:
-            case "beam":
-                return f"the best of {decoding.num_beams} beams"
-            case "vote":
-                return f"a vote of {decoding.num_samples + 1}"
-        return "greedy, constrained to names that exist" if decoding.constrained else "greedy"
-
-    def script(self) -> str:
-        """The session's queries, for `kid repl -f`."""
-        lines, database = [], ""
-        for done in self.done:
-            if done.database != database:
-                database = done.database
-                lines += [f"\\u {database}", ""]
-            lines += ([f"-- {done.question}"] if done.question else []) + [closed(done.sql), ""]
-        return "\n".join(lines)
-
     def last_question(self) -> Asked:
         if self.asked is None:
             raise UsageError("nothing has been asked yet", "type a question first")
@@ -334,26 +279,16 @@ class Session:
                         failed = event
                     case "difference":
                         draw.clear()
-                        self.say.difference(_contrast(event), "student", "teacher")
+                        self.say.difference(told_contrast(event), "student", "teacher")
         if failed:
             raise _ERRORS.get(failed["error"], KidError)(failed["message"], failed["hint"])
 
     def _events(self, op: str, fields: dict[str, Any]) -> Generator[Event]:
-        """A request's events; a service that dies before it has said anything is started and asked again."""
-        request = {"database": str(self.database), **fields}
-        said = False
-        try:
-            self.service.start(self.database)
-            for event in self.service.request(op, **request):
-                said = said or event["event"] not in ("token", "phase", "loaded")
-                yield event
-        except DiedError as error:
-            if said:
-                raise
-            self.say.error(error)
+        def restarting(death: KidError) -> None:
+            self.say.error(death)
             self.say.note("it is started again")
-            self.service.start(self.database)
-            yield from self.service.request(op, **request)
+
+        return self.service.ask(op, self.database, restarting, **fields)
 
     def _note_sql(self, event: Event, by_teacher: bool) -> None:
         if self.asked is None:
@@ -367,10 +302,3 @@ class Session:
     def _show(self, result: formats.Result, milliseconds: float) -> None:
         self.output.put(formats.lines(result, self.settings.format, width=self.width()))
         self.say.finished(formats.summary(result), milliseconds)
-
-
-def _contrast(event: Event) -> Contrast:
-    """The difference that the service told of."""
-    more, less = (tuple(tuple(map(told_cell, row)) for row in rows) for rows in event["only"])
-    fields = {key: tuple(event[key]) for key in ("messages", "num_rows", "num_only", "classes", "lines")}
-    return Contrast(same=event["same"], only=(more, less), **fields)

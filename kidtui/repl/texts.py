@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.sql.text import first_token, tokens
+from engine.sql.text import first_token, first_word, tokens
 
 LEAVING = {"exit", "quit"}
 # What SQL begins with where no semicolon says that it is some.
@@ -68,7 +68,7 @@ def begins_sql(text: str) -> bool:
     """
     if text.endswith("\n"):
         return False
-    word = next((word for kind, word in tokens(text) if kind != "gap"), "")
+    word = first_word(text)
     return word.isupper() and word.lower() in _QUERY_WORDS and is_open(text)
 
 
@@ -95,21 +95,23 @@ def read_script(lines: Iterable[str]) -> Iterator[str]:
     by itself.
     """
     waiting: list[str] = []
+    word = ""  # the first of what waits; none: a comment that goes on
     for line in lines:
         line = line.rstrip("\n")
-        if waiting and _is_given_up(waiting, line):
-            yield from waiting
+        if word and waiting and (line.startswith("\\") or (not line.strip() and not word.isupper())):
+            yield from waiting  # it was no SQL
             waiting = []
         waiting.append(line)
         if len(waiting) > 1 and not any(mark in line for mark in (";", "*/")):
             continue  # what waits goes on: its end is not in this line
         text = "\n".join(waiting)
-        if not first_token(text):
+        word = first_word(text)
+        if not word:
             waiting = waiting if _in_comment(text) else []
-        elif not _may_begin_sql(text) or not is_open(text):
+        elif word.lower() not in _QUERY_WORDS or not (word.isupper() or word.islower()) or not is_open(text):
             yield text
             waiting = []
-    if waiting and _first_word(waiting).isupper():
+    if waiting and word.isupper():
         yield "\n".join(waiting)
     else:
         yield from waiting
@@ -119,25 +121,6 @@ def closed(sql: str) -> str:
     """SQL with its semicolon, behind a comment on a line of its own."""
     last = next(reversed([kind for kind, _ in tokens(sql)]), "")
     return f"{sql}\n;" if last == "gap" else f"{sql};"
-
-
-def _is_given_up(waiting: Sequence[str], line: str) -> bool:
-    """Whether what was begun was no SQL, as the next line tells."""
-    word = _first_word(waiting)
-    if not word:  # still a comment
-        return False
-    return line.startswith("\\") or (not line.strip() and not word.isupper())
-
-
-def _may_begin_sql(text: str) -> bool:
-    """A question begins with a capital: "Select the names"."""
-    word = _first_word([text])
-    return word.lower() in _QUERY_WORDS and (word.isupper() or word.islower())
-
-
-def _first_word(lines: Sequence[str]) -> str:
-    """The first token, "" where there is a comment only."""
-    return next((text for kind, text in tokens("\n".join(lines[:1000])) if kind != "gap"), "")
 
 
 def _in_comment(text: str) -> bool:

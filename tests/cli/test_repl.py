@@ -20,7 +20,9 @@ import psutil
 import pytest
 
 from engine import paths
+from kidtui.commands.repl import Format
 from kidtui.repl import service
+from kidtui.repl.formats import FORMATS
 from tests.cli.conftest import Answer, wait_until
 from tests.fakes.kid_repl import FAKE_ENGINE
 
@@ -117,6 +119,10 @@ def test_a_script_goes_on_after_a_failure_and_the_worst_exit_code_counts(repl: R
 )
 def test_rows_have_the_format_that_is_asked_for(repl: Repl, format: str, out: str) -> None:
     assert repl("-c", "SELECT name, 1 AS n FROM animal;", "--format", format).out == out
+
+
+def test_every_format_can_be_asked_for() -> None:
+    assert tuple(Format) == FORMATS
 
 
 def test_a_limit_states_the_cut(repl: Repl) -> None:

@@ -39,13 +39,6 @@ def tokenizer():
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KID_HOME", str(tmp_path_factory.mktemp("home")))
-        return benchmarks.load("demo/dev")
-
-
-@pytest.fixture(scope="module")
 def release(data, tmp_path_factory: pytest.TempPathFactory) -> DataSet:
     """One of the demo's databases in Spider's layout, whose tables.json has a comment for each column."""
     examples = [example for example in data.examples if example.db_id == "music"]

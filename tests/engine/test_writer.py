@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from engine import profile
-from engine.data import benchmarks
-from engine.data.benchmarks import DataSet, Example
+from engine.data.benchmarks import Example
 from engine.data.glance import readable
 from engine.errors import DatabaseError, ModelError
 from engine.evaluation.predict import predict
@@ -45,13 +44,6 @@ def tokenizer():
 @pytest.fixture(scope="module")
 def teacher():
     return load_model(DEMO)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KID_HOME", str(tmp_path_factory.mktemp("home")))
-        return benchmarks.load("demo/dev")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from engine import profile
 from kidtui.repl.narration import Narration
 from kidtui.repl.output import Output
 from kidtui.repl.service import Service
-from kidtui.repl.session import Session, Settings
+from kidtui.repl.session import Session
+from kidtui.repl.state import Settings
 
 REPOSITORY = Path(__file__).parents[2]
 FAKE_ENGINE = (sys.executable, str(REPOSITORY / "tests" / "fakes" / "fake_service.py"))

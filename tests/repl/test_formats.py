@@ -11,7 +11,7 @@ from wcwidth import wcswidth
 
 from engine.protocol import told_cell
 from kidtui.repl.formats import FORMATS, Result, lines, summary
-from tests.repl.test_cells import FAMILY, HARMFUL
+from tests.cli.test_cells import FAMILY, HARMFUL
 
 SINGERS = Result(
     ["id", "name", "note"],

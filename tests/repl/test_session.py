@@ -18,6 +18,7 @@ from engine.errors import KidError, RefusedError, TimeLimitError, UsageError
 from kidtui.repl import batch
 from kidtui.repl.commands import COMMANDS
 from kidtui.repl.session import LeaveError, Session
+from kidtui.repl.state import script
 
 Open = Callable[..., Session]
 
@@ -306,7 +307,7 @@ def test_a_script_keeps_comments_from_swallowing_semicolons(open_session: Open) 
     session = open_session()
     session.handle("SELECT 1 -- one\n;")
     session.handle("SELECT 2;")
-    assert session.script().splitlines()[2:] == ["SELECT 1 -- one", ";", "", "SELECT 2;"]
+    assert script(session.done).splitlines()[2:] == ["SELECT 1 -- one", ";", "", "SELECT 2;"]
 
 
 def test_a_plan_is_of_the_last_query_on_this_database(
