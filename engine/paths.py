@@ -75,6 +75,11 @@ def user_profiles() -> Path:
     return _home("config") / "profiles"
 
 
+def config_file() -> Path:
+    """The user's settings of the front end."""
+    return _home("config") / "config.toml"
+
+
 def cache_dir() -> Path:
     return _home("cache") / "cache"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -75,6 +76,14 @@ class ProfileFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Layer:
+    """What one file of a chain says itself, as its TOML nests it, without `extends`."""
+
+    path: Path
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong with a profile's values; `key` is dotted, "" for the whole."""
 
@@ -95,7 +104,7 @@ def load(ref: str | Path, overrides: Sequence[str] = ()) -> Profile:
 
 def from_file(path: Path, overrides: Sequence[str] = (), text: str | None = None) -> Profile:
     """As `load`, from this file; `text` stands in for what the file says."""
-    values, origins = _read_chain(path, (), text)
+    values, origins = merged(layers(path, text))
     return _checked(values, origins, path, overrides)
 
 
@@ -114,6 +123,47 @@ def _checked(
         return Profile.model_validate(values)
     lines = [f"{_origin(problem.key, origins, path)}: {problem.message}" for problem in found]
     raise ProfileError("\n  ".join(lines), found[0].mend)
+
+
+def layers(path: Path, text: str | None = None) -> list[Layer]:
+    """What a file says itself and what those say that it builds on, nearest first; nothing merged yet.
+
+    Args:
+        text: stands in for what the file says.
+
+    Raises:
+        ProfileError: not found, not TOML, an unknown key, files that extend each other in a circle.
+    """
+    found: list[Layer] = []
+    base: Path | None = path
+    while base is not None:
+        below = tuple(layer.path.resolve() for layer in found)
+        here = base.resolve()
+        if here in below:
+            names = " → ".join(file.stem for file in (*below[below.index(here) :], here))
+            raise ProfileError(
+                f"{base}: profiles extend each other in a circle: {names}", "remove one 'extends'"
+            )
+        values = _read(base, None if found else text)
+        extends = values.pop("extends", None)
+        _check_keys(values, str(base))
+        found.append(Layer(base, values))
+        base = _base(extends, base, (*below, here)) if extends is not None else None
+    return found
+
+
+def merged(found: Sequence[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values of `layers` on top of each other, and the file that each dotted key comes from."""
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for layer in reversed(found):
+        own = deepcopy(layer.values)
+        own.setdefault("name", layer.path.stem)
+        # What a file says of itself is not handed on: a changed profile has other results.
+        own |= {"description": own.get("description", ""), "recorded": own.get("recorded", [])}
+        _merge(values, own)
+        origins.update((key, str(layer.path)) for key, _ in _leaves(own))
+    return values, origins
 
 
 def problems(values: Mapping[str, Any]) -> list[Problem]:
@@ -191,29 +241,6 @@ def _search() -> Iterator[ProfileFile]:
             yield ProfileFile(path.stem, path, origin)
 
 
-def _read_chain(
-    path: Path, below: tuple[Path, ...], text: str | None = None
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """The values of a file on top of what it extends, and the file that each dotted key comes from."""
-    here = path.resolve()
-    if here in below:
-        names = " → ".join(file.stem for file in (*below[below.index(here) :], here))
-        raise ProfileError(f"{path}: profiles extend each other in a circle: {names}", "remove one 'extends'")
-    own = _read(path, text)
-    base = own.pop("extends", None)
-    _check_keys(own, str(path))
-    own.setdefault("name", path.stem)
-    # What a file says of itself is not handed on: a changed profile has other results.
-    own |= {"description": own.get("description", ""), "recorded": own.get("recorded", [])}
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    if base is not None:
-        values, origins = _read_chain(_base(base, path, (*below, here)), (*below, here))
-    _merge(values, own)
-    origins.update((key, str(path)) for key, _ in _leaves(own))
-    return values, origins
-
-
 def _base(base: object, path: Path, chain: tuple[Path, ...]) -> Path:
     if not isinstance(base, str) or not base:
         raise ProfileError(f"{path}: extends must be the name or path of a profile, in quotes")
@@ -230,6 +257,8 @@ def _base(base: object, path: Path, chain: tuple[Path, ...]) -> Path:
 
 
 def _read(path: Path, text: str | None) -> dict[str, Any]:
+    if text is None and path.exists() and not path.is_file():
+        raise ProfileError(f"{path}: cannot be read: it is no file")  # a pipe would never answer
     try:
         return tomli.loads(path.read_text("utf-8") if text is None else text)
     except tomli.TOMLDecodeError as error:

@@ -12,7 +12,7 @@ import typer
 
 from engine.errors import KidError
 from kidtui import console
-from kidtui.commands import data, distill, doctor, evaluate, profiles, repl, runs
+from kidtui.commands import data, distill, doctor, evaluate, profiles, repl, runs, tui
 
 app = typer.Typer(
     name="kid",
@@ -26,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("distill")(distill.distill)
+app.command("tui")(tui.tui)
 app.command("repl")(repl.repl)
 app.command("eval")(evaluate.evaluate)
 app.add_typer(runs.app)

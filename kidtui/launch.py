@@ -47,6 +47,25 @@ class Engine:
             self.process.wait()
 
 
+def create(profile: Profile, argv: Sequence[str], data_dir: Path | None) -> Run:
+    """A new run, made only when its data can be read: a mistyped path leaves nothing behind.
+
+    Raises:
+        KidError: a data set or database cannot be opened; as `runs.create`.
+    """
+    from engine.data import benchmarks, corrections
+    from engine.data.adapters import open_database
+
+    folder = Path(profile.data.databases) if profile.data.databases else None
+    used = {example.database for example in corrections.asked_for(profile.data, data_dir)}
+    for spec in (profile.data.train, profile.data.eval):
+        used |= {example.database for example in benchmarks.load(spec, data_dir, folder).examples}
+    for file in used:
+        with open_database(file) as reader:
+            reader.tables()
+    return runs.create(profile, argv, data_dir=data_dir)
+
+
 def start(run: Run, command: Sequence[str] = ENGINE_COMMAND) -> Engine:
     """Start the engine on a run, new or interrupted, detached from this terminal.
 

@@ -9,6 +9,10 @@ from typing import Any
 
 Event = Mapping[str, Any]
 
+_MOST_EVALS = 2000
+_MOST_PROBES = 200
+_MOST_WARNINGS = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -21,7 +25,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A run as its events tell it."""
+    """A run as its events tell it. Of what comes again and again the newest are kept."""
 
     generation: int = 0
     profile: str = ""
@@ -34,6 +38,7 @@ class View:
     evals: tuple[Event, ...] = ()
     probes: tuple[Event, ...] = ()
     warnings: tuple[str, ...] = ()
+    num_warnings: int = 0
     end: Event | None = None  # the run_end event, once there is one
 
 
@@ -70,20 +75,31 @@ def _step(view: View, event: Event) -> View:
     return replace(view, step=event, progress=Progress("training", event.get("step") or 0, view.total_steps))
 
 
-def _with(scores: tuple[Event, ...], event: Event) -> tuple[Event, ...]:
-    """A resumed run does the evaluations since its checkpoint again: the newer one counts."""
+def _with(scores: tuple[Event, ...], event: Event, most: int) -> tuple[Event, ...]:
+    """A resumed run does the evaluations since its checkpoint again: the newer one counts.
+
+    Of more than `most` the oldest goes; those of no step (the teacher, the student before) go last.
+    """
     what = (event.get("step"), event.get("split"))
-    return (*(old for old in scores if (old.get("step"), old.get("split")) != what), event)
+    kept = [old for old in scores if (old.get("step"), old.get("split")) != what]
+    if len(kept) >= most:
+        kept.pop(next((at for at, old in enumerate(kept) if old.get("step") is not None), 0))
+    return (*kept, event)
+
+
+def _warning(view: View, event: Event) -> View:
+    kept = (*view.warnings, str(event.get("message")))[-_MOST_WARNINGS:]
+    return replace(view, warnings=kept, num_warnings=view.num_warnings + 1)
 
 
 _CHANGES = {
     "run_start": _run_start,
     "phase": _phase,
     "step": _step,
-    "eval": lambda view, event: replace(view, evals=_with(view.evals, event)),
+    "eval": lambda view, event: replace(view, evals=_with(view.evals, event, _MOST_EVALS)),
     "rewrite": lambda view, event: replace(view, rewrite=event),
-    "probe": lambda view, event: replace(view, probes=_with(view.probes, event)),
+    "probe": lambda view, event: replace(view, probes=_with(view.probes, event, _MOST_PROBES)),
     "checkpoint": lambda view, event: replace(view, checkpoint=event),
-    "warning": lambda view, event: replace(view, warnings=(*view.warnings, str(event.get("message")))),
+    "warning": _warning,
     "run_end": lambda view, event: replace(view, end=event),
 }

@@ -227,7 +227,12 @@ class Trainer:
             eta_s=eta,
         )
         self.writer.update(
-            state="running", step=progress.step, epoch=progress.epoch, loss=result.loss, eta_s=eta
+            state="running",
+            step=progress.step,
+            epoch=progress.epoch,
+            loss=result.loss,
+            step_ms=round(mean * 1000, 1),
+            eta_s=eta,
         )
         if result.sample and (progress.step - 1) % self.settings.rewrite_every == 0:
             texts = {

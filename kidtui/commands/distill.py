@@ -58,29 +58,15 @@ def distill(
     if dry_run:
         _dry_run(chosen, data_dir, as_json)
         return
-    run = run or _create(chosen, data_dir)
+    from kidtui import launch
+
+    run = run or launch.create(chosen, sys.argv, data_dir)
     if detach:
         _detach(run, as_json)
         return
     from kidtui import follow
 
     raise typer.Exit(follow.run_to_end(run, as_json=as_json))
-
-
-def _create(chosen: Profile, data_dir: Path | None) -> Run:
-    """A new run, made only when its data can be read: a mistyped path leaves nothing behind."""
-    from engine import runs
-    from engine.data import benchmarks, corrections
-    from engine.data.adapters import open_database
-
-    folder = Path(chosen.data.databases) if chosen.data.databases else None
-    files = {example.database for example in corrections.asked_for(chosen.data, data_dir)}
-    for spec in (chosen.data.train, chosen.data.eval):
-        files |= {example.database for example in benchmarks.load(spec, data_dir, folder).examples}
-    for file in files:
-        with open_database(file) as reader:
-            reader.tables()
-    return runs.create(chosen, sys.argv, data_dir=data_dir)
 
 
 def _detach(run: Run, as_json: bool) -> None:

@@ -20,11 +20,6 @@ WhichOrNewest = Annotated[
     str | None, typer.Argument(metavar="RUN", help="Id, start of an id, or directory. Default: the newest.")
 ]
 
-_MARKS = {
-    "starting": "○", "running": "●", "paused": "‖", "stopping": "◐",
-    "done": "✓", "stopped": "■", "failed": "✗", "lost": "?",
-}  # fmt: skip
-_QUIET_SECONDS = 60.0
 _FOLLOW_SECONDS = 0.3
 
 app = group("runs", "What ran, and where it is.")
@@ -34,7 +29,7 @@ app = group("runs", "What ran, and where it is.")
 def list_(as_json: Json = False) -> None:
     """Every run, newest first."""
     from engine import runs
-    from kidtui import console, narrate
+    from kidtui import console, narrate, states
 
     found = [_summary(run) for run in runs.all_runs()]
     if as_json:
@@ -45,7 +40,7 @@ def list_(as_json: Json = False) -> None:
         return
     rows = [
         (
-            _MARKS.get(one["state"], "?"), one["id"], _state(one), _steps(one),
+            states.GLYPHS.get(one["state"], "?"), one["id"], _state(one), _steps(one),
             narrate.number(one.get("loss")), narrate.number(one.get("ex")),
             _when(one.get("created")), one.get("problem") or "",
         )
@@ -220,13 +215,9 @@ def _summary(run: Run) -> dict[str, Any]:
 
 
 def _state(status: dict[str, Any]) -> str:
-    """The state; a living run that has said nothing for a while is quiet."""
-    from kidtui.narrate import duration
+    from kidtui import states
 
-    quiet = status.get("quiet_s") or 0.0
-    if status["state"] == "running" and quiet > _QUIET_SECONDS:
-        return f"running, quiet {duration(quiet)}"
-    return str(status["state"])
+    return states.word(status["state"], status.get("quiet_s") or 0.0)
 
 
 def _steps(status: dict[str, Any]) -> str:

@@ -41,8 +41,8 @@ def test_json_is_the_events(start: Start) -> None:
     told = [json.loads(line) for line in answer.out.splitlines()]
     assert answer.code == 0
     assert [event["kind"] for event in told] == [
-        "phase", "run_start", "step", "step", "from the future", "step", "checkpoint",
-        "phase", "phase", "phase", "eval", "run_end",
+        "phase", "run_start", "step", "rewrite", "step", "from the future", "step", "checkpoint",
+        "phase", "phase", "phase", "eval", "probe", "run_end",
     ]  # fmt: skip
 
 

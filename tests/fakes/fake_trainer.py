@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=0.01, help="of a step")
     parser.add_argument("--checkpoint-every", type=int, default=5)
+    parser.add_argument("--eval-every", type=int, default=0)
     parser.add_argument("--accident", choices=ACCIDENTS)
     parser.add_argument("--at", type=int, default=0, help="the step after which it happens")
     parser.add_argument("--before-events", type=int, help="end with this exit code before the first event")
@@ -67,29 +68,57 @@ def work(run: Run, writer: RunWriter, control: Control, options: argparse.Namesp
     writer.event("phase", name="loading", done=0, total=0)
     writer.event("run_start", profile=run.profile().name, total_steps=total, parameters={"student": 12_345})
     writer.update(phase="training")
+    began, first = time.monotonic(), step
     while step < total:
         try:
             control.check()
         except StopRequested:
             save(run, writer, step)
             raise
-        time.sleep(options.seconds)
         step += 1
+        time.sleep(max(0.0, began + (step - first) * options.seconds - time.monotonic()))
         loss = 5.0 / step
         writer.event("step", step=step, loss=loss, loss_kd=loss / 2, loss_mle=loss / 2, tokens_per_s=1000.0,
+                     num_tokens=100, memory_mb=50, ms=parts(options.seconds),
                      eta_s=(total - step) * options.seconds)  # fmt: skip
-        writer.update(step=step, loss=loss)
+        writer.update(step=step, loss=loss, step_ms=1000 * options.seconds)
+        if step % 10 == 1:
+            writer.event("rewrite", step=step, **REWRITE)
+        if options.eval_every and step % options.eval_every == 0:
+            evaluate(writer, step, total)
         if step == options.at:
             have(options.accident, writer)
         if step % options.checkpoint_every == 0 or step == total:
             save(run, writer, step)
     for done in range(3):
         writer.event("phase", name="scoring the student", done=done, total=2)
-    writer.event("eval", step=None, split="student", ex=0.5, num_questions=2)
+    evaluate(writer, None, total)
     files.write_json(run.path / "report.json", {"v": 1, "ex": {"student": 0.5}, "steps": step})
     files.write_text(
         run.path / "report.md", "# A report\n\n| model | EX |\n| --- | ---: |\n| **student** | 0.5 |\n"
     )
+
+
+def parts(seconds: float) -> dict[str, float]:
+    total = 1000 * seconds
+    return {"prefix": 0.1 * total, "mask": 0.2 * total, "teacher": 0.3 * total, "student": 0.2 * total,
+            "backward": 0.15 * total, "optimizer": 0.05 * total, "total": total}  # fmt: skip
+
+
+REWRITE = {
+    "gold": ["SELECT", " name", " FROM", " animal"],
+    "masked": ["SELECT", "<s>", " FROM", "<s>"],
+    "imperfect": ["SELECT", " name", " FROM", " [red]zoo"],
+}
+
+
+def evaluate(writer: RunWriter, step: int | None, total: int) -> None:
+    ex = 0.5 if step is None else 0.5 * step / total
+    answer = {"index": 0, "db_id": "zoo", "question": "Which [bold]animals[/] are there?",
+              "gold": "SELECT name FROM animal", "sql": "SELECT nme FROM animal", "correct": ex >= 0.25}  # fmt: skip
+    writer.event("eval", step=step, split="student", ex=ex, num_questions=2, errors={"unknown_column": 1},
+                 by_hardness={"easy": {"ex": ex, "num": 2}})  # fmt: skip
+    writer.event("probe", step=step, split="student", answers=[answer])
 
 
 def newest_checkpoint(run: Run) -> int:

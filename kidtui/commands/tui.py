@@ -1,0 +1,33 @@
+"""`kid tui`: the monitor."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from kidtui.commands.options import DataDir
+
+
+def tui(
+    readonly: Annotated[
+        bool, typer.Option("--readonly", help="Look only: nothing is started, stopped or written.")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Watch and steer runs, edit profiles, compare, ask: a full-screen application.
+
+    Engines go on running when it is closed. ? shows all keys.
+    """
+    from engine.errors import UsageError
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "kid tui needs a terminal on stdin and stdout",
+            "kid runs list and kid runs logs -f show the same in pipes",
+        )
+    from kidtui import config
+    from kidtui.app import KidApp
+
+    KidApp(config.load(), readonly=readonly, data_dir=data_dir).run()

@@ -1,0 +1,128 @@
+"""What is compared between runs: which are worth their cost, and which settings differ. Pure."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kidtui.watch import Event, View
+
+FRONT: Final = "front"
+DOMINATED: Final = "dominated"
+NO_SCORE: Final = "no score yet"
+NO_TIMING: Final = "no timing yet"
+ABSENT: Final = "absent"
+"""In place of a setting that a run's profile does not have at all."""
+
+_NO_SETTINGS: Final = frozenset({"description", "recorded"})
+_FULL: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a run has reached and what a step of it takes.
+
+    ex: of its student, in the newest evaluation.
+    ms: milliseconds of a step, the median of the newest ones.
+    """
+
+    ex: float | None = None
+    ms: float | None = None
+
+
+def places(standings: Sequence[Standing]) -> list[str]:
+    """For each run a word: on the Pareto front, dominated, or what is missing for that.
+
+    Dominated: another run is at least as good and at least as fast, and better in one of the two.
+    """
+    known = [(one.ex, one.ms) for one in standings if one.ex is not None and one.ms is not None]
+    return [_place(one, known) for one in standings]
+
+
+def _place(one: Standing, known: Sequence[tuple[float, float]]) -> str:
+    if one.ex is None:
+        return NO_SCORE
+    if one.ms is None:
+        return NO_TIMING
+    beaten = any(ex >= one.ex and ms <= one.ms and (ex, ms) != (one.ex, one.ms) for ex, ms in known)
+    return DOMINATED if beaten else FRONT
+
+
+def p50(values: Sequence[float]) -> float | None:
+    """The median; None of nothing."""
+    return statistics.median(values) if values else None
+
+
+def ex_of(view: View) -> float | None:
+    """EX of the student in its newest evaluation."""
+    scores = [event["ex"] for event in view.evals if event.get("split") == "student" and _is_score(event)]
+    return float(scores[-1]) if scores else None
+
+
+def ex_over_steps(view: View) -> tuple[list[float], list[float]]:
+    """Steps and the student's EX there, ascending; before training is step 0, after it the last step."""
+    found: dict[float, float] = {}
+    last = (view.end or {}).get("step") or view.step.get("step") or view.total_steps
+    for event in view.evals:
+        if not _is_score(event):
+            continue
+        if event.get("split") == "student_before":
+            found[0.0] = event["ex"]
+        elif event.get("split") == "student":
+            step = last if event.get("step") is None else event["step"]
+            found[float(step)] = event["ex"]
+    steps = sorted(found)
+    return steps, [found[step] for step in steps]
+
+
+def _is_score(event: Event) -> bool:
+    ex = event.get("ex")
+    return isinstance(ex, int | float) and 0 <= ex <= _FULL
+
+
+def along(values: Sequence[float], here: Sequence[float], there: Sequence[float]) -> list[float]:
+    """Values on one axis as values on another: `here` and `there` are the same points on both.
+
+    Both ascend. Between two points on a straight line; before the first in proportion to it, after
+    the last as there.
+    """
+    if not here:
+        return []
+    here, there = [0.0, *here], [0.0, *there]
+    found = []
+    for value in values:
+        at = min(max(1, bisect_left(here, value)), len(here) - 1)
+        span = here[at] - here[at - 1]
+        part = min(1.0, max(0.0, (value - here[at - 1]) / span)) if span else 1.0
+        found.append(there[at - 1] + part * (there[at] - there[at - 1]))
+    return found
+
+
+def differing(profiles: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[str, ...]]]:
+    """The settings that are not the same in all profiles: dotted key, and each profile's value as text."""
+    flat = [_flat(profile) for profile in profiles]
+    keys = dict.fromkeys(key for each in flat for key in each)
+    rows = [(key, tuple(each.get(key, ABSENT) for each in flat)) for key in keys]
+    return [(key, values) for key, values in rows if len(set(values)) > 1]
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in settings.items():
+        if not prefix and name in _NO_SETTINGS:
+            continue
+        if isinstance(value, Mapping) and value:
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = _words(value)
+    return found
+
+
+def _words(value: Any) -> str:
+    if value is None:
+        return "–"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,247 @@
+"""One run's events, read as they come and kept in bounded memory."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from heapq import merge
+from itertools import count
+from typing import Any
+
+from engine.errors import RunError
+from engine.event_reader import EventReader
+from engine.runs import Run
+from kidtui import narrate
+from kidtui.series import Curve, Series
+from kidtui.watch import Event, View, fold
+
+GONE = "the run's directory is gone"
+
+_NUM_STEPS = 200
+_NUM_OTHERS = 1000
+_NUM_REWRITES = 100
+_LONGEST_WORDS = 500
+_LARGEST = 2**63
+_DEEPEST = 6
+
+_TYPES: dict[str, type] = {
+    "parameters": dict, "ms": dict, "error": dict, "by_hardness": dict, "errors": dict,
+    "answers": list, "gold": list, "masked": list, "imperfect": list,
+}  # fmt: skip
+_NUMBERS = ("step", "time", "total_steps", "done", "total", "ex", "num_questions", "loss")
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """An event in words. `time` in seconds since 1970."""
+
+    time: float
+    generation: int
+    kind: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is known of a run at one moment.
+
+    Attributes:
+        view: where the run stands.
+        lines: the last 200 steps and the last 1 000 other events, in their order.
+        rewrites: the last 100 samples of rewritten tokens.
+        num_events: how many events were read.
+        num_skipped: how many lines were no events, or damaged ones.
+        problem: why no more can be read, "" if it can.
+        behind: more is on disk than was read yet.
+    """
+
+    view: View = field(default_factory=View)
+    lines: tuple[LogLine, ...] = ()
+    rewrites: tuple[Event, ...] = ()
+    num_events: int = 0
+    num_skipped: int = 0
+    problem: str = ""
+    behind: bool = False
+
+
+class History:
+    """A run's past. One thread polls, any thread reads; readers wait milliseconds at most."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._lock = threading.Lock()
+        self._polled = False
+        self._problem = ""
+        self._snapshot: Snapshot | None = Snapshot(behind=True)
+        self._begin()
+
+    def poll(self, max_bytes: int | None = None) -> bool:
+        """Take up what is new on disk, about so many bytes at most; whether anything changed.
+
+        What is wrong with the files is told by the snapshot's `problem`.
+        """
+        reader = self._reader
+        before = (reader.num_restarts, reader.num_skipped, reader.behind)
+        events: list[dict[str, Any]] = []
+        try:
+            events = reader.poll(max_bytes)
+            problem = "" if events else self._what_is_gone()
+        except RunError as error:
+            problem = self._what_is_gone() or error.message
+        now = (reader.num_restarts, reader.num_skipped, reader.behind)
+        if self._polled and not events and now == before and problem == self._problem:
+            return False
+        with self._lock:
+            self._problem, self._snapshot, self._polled = problem, None, True
+            if now[0] == before[0]:
+                self._take(events)
+            else:  # the past that was read is not what the files say now
+                self._begin()
+        return True
+
+    def fail(self, problem: str) -> None:
+        """Say that this run cannot be followed, and why."""
+        with self._lock:
+            self._problem, self._snapshot = problem, None
+
+    @property
+    def behind(self) -> bool:
+        """Whether more is on disk than was read yet."""
+        return not self._polled or self._reader.behind
+
+    def snapshot(self) -> Snapshot:
+        """What is known now; the same object as long as nothing changes."""
+        with self._lock:
+            if self._snapshot is None:
+                self._snapshot = Snapshot(
+                    view=self._view,
+                    lines=self._lines(),
+                    rewrites=tuple(self._rewrites),
+                    num_events=self._num_events,
+                    num_skipped=self._num_damaged + self._reader.num_skipped,
+                    problem=self._problem,
+                    behind=self.behind,
+                )
+            return self._snapshot
+
+    def names(self) -> tuple[str, ...]:
+        """The metrics seen: loss, loss_kd, ms.total, ms.mask, tokens_per_s, memory_mb, …"""
+        with self._lock:
+            return self._series.names if self._series else ()
+
+    def curve(
+        self, name: str, buckets: int, start: float | None = None, stop: float | None = None, x: str = "step"
+    ) -> Curve:
+        """A metric over "step", "tokens" or "seconds", in at most so many buckets.
+
+        `start` and `stop` are in units of x. See `Series` for what the units mean.
+        """
+        with self._lock:
+            return self._series.curve(name, buckets, start, stop, x) if self._series else Curve(name)
+
+    def recent(self, name: str) -> tuple[float, ...]:
+        """A metric's values in the newest steps, 200 at most, oldest first."""
+        with self._lock:
+            steps = [event for _, event in self._steps]
+        if name.startswith("ms."):
+            parts = [ms for event in steps if isinstance(ms := event.get("ms"), dict)]
+            found: list[Any] = [part.get(name.removeprefix("ms.")) for part in parts]
+        else:
+            found = [event.get(name) for event in steps]
+        return tuple(float(value) for value in found if _is_number(value))
+
+    def _what_is_gone(self) -> str:
+        generation, offset = self._reader.position
+        if not self.run.path.is_dir():
+            return GONE
+        return "its events are gone" if offset and not self.run.events_path(generation).exists() else ""
+
+    def _begin(self) -> None:
+        """Everything as before the first event."""
+        self._reader = EventReader(self.run)
+        self._polled = False
+        self._view = View()
+        self._series: Series | None = None  # made by the thread that polls: it loads numpy
+        self._steps: deque[tuple[int, Event]] = deque(maxlen=_NUM_STEPS)
+        self._step_lines: dict[int, LogLine] = {}
+        self._others: deque[tuple[int, LogLine]] = deque(maxlen=_NUM_OTHERS)
+        self._rewrites: deque[Event] = deque(maxlen=_NUM_REWRITES)
+        self._numbers = count()
+        self._num_events = 0
+        self._num_damaged = 0
+
+    def _take(self, events: list[dict[str, Any]]) -> None:
+        numbered = list(zip(self._numbers, events, strict=False))
+        steps = [pair for pair in numbered if pair[1]["kind"] == "step"]
+        self._num_events += len(events)
+        if steps:
+            self._series = self._series or Series()
+            self._series.extend([event for _, event in steps])
+            self._steps.extend(steps[-_NUM_STEPS:])
+            if len(steps) < len(numbered):
+                newest = steps[-1][0]
+                numbered = [pair for pair in numbered if pair[1]["kind"] != "step" or pair[0] == newest]
+            else:
+                numbered = steps[-1:]
+        for number, event in numbered:
+            if not _is_sound(event):
+                self._num_damaged += 1
+                continue
+            self._view = fold(self._view, event)
+            if event["kind"] == "rewrite":
+                self._rewrites.append(event)
+            if event["kind"] != "step":
+                self._others.append((number, _line(event)))
+
+    def _lines(self) -> tuple[LogLine, ...]:
+        known = self._step_lines
+        self._step_lines = {number: known.get(number) or _line(event) for number, event in self._steps}
+        both = merge(self._others, self._step_lines.items(), key=lambda pair: pair[0])
+        return tuple(line for _, line in both)
+
+
+def _line(event: Event) -> LogLine:
+    if not _is_sound(event):
+        return LogLine(0.0, event["generation"], event["kind"], f"{event['kind']}: damaged")
+    words = narrate.event(event) or _summary(event)
+    if len(words) > _LONGEST_WORDS:
+        words = words[:_LONGEST_WORDS] + "…"
+    return LogLine(float(event.get("time") or 0.0), event["generation"], event["kind"], words)
+
+
+def _summary(event: Event) -> str:
+    """An event for which there are no words of its own."""
+    at = f" at step {narrate.count(event['step'])}" if event.get("step") is not None else ""
+    if event["kind"] == "rewrite":
+        return f"rewrite{at}: example {event.get('example')}"
+    if event["kind"] == "probe":
+        answers = [answer for answer in event.get("answers") or () if isinstance(answer, Mapping)]
+        right = sum(answer.get("correct") is True for answer in answers)
+        return f"probes of {str(event.get('split')).replace('_', ' ')}: {right} of {len(answers)} right{at}"
+    known = {"v", "kind", "time", "generation", "step"}
+    told = ", ".join(f"{key} {value}" for key, value in event.items() if key not in known)
+    return f"{event['kind']}{at}" + (f": {told}" if told else "")
+
+
+def _is_sound(event: Event) -> bool:
+    """Whether an event's fields are of the kinds that everything which shows them relies on."""
+    return (
+        all(event.get(name) is None or _is_number(event[name]) for name in _NUMBERS)
+        and all(event.get(name) is None or isinstance(event[name], kind) for name, kind in _TYPES.items())
+        and _is_tame(event, _DEEPEST)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST
+
+
+def _is_tame(value: Any, depth: int) -> bool:
+    """Whether it holds no number beyond reason and is not nested too deep."""
+    if isinstance(value, dict):
+        return depth > 0 and all(_is_tame(item, depth - 1) for item in value.values())
+    if isinstance(value, list):
+        return depth > 0 and all(_is_tame(item, depth - 1) for item in value)
+    return not isinstance(value, int | float) or -_LARGEST < value < _LARGEST

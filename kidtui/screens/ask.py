@@ -1,0 +1,406 @@
+"""Ask: a question, what the student and its teacher answer, and how these differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.events import DescendantFocus
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Input, Static, Tab, Tabs
+
+from engine.errors import KidError, fault
+from kidtui import keys, subjects
+from kidtui.cells import shown
+from kidtui.screens.base import KidScreen
+from kidtui.screens.choose import Choose, EditSql
+from kidtui.subjects import Subject
+from kidtui.widgets.answer_pane import AnswerPane
+from kidtui.widgets.difference import DifferencePane
+from kidtui.widgets.question import Question
+from kidtui.widgets.schema_tree import SchemaTree
+
+if TYPE_CHECKING:
+    from kidtui.asking import Answer, Conversation, Event
+    from kidtui.student import Choice
+
+FIRST_DATABASE = "demo/music"
+_PARTS = ("student", "teacher", "difference", "schema")
+_ROOM = 120
+_SECONDS_A_DRAWING = 0.1
+_SECONDS_TO_END = 2.5
+
+
+class AskScreen(KidScreen):
+    """The fourth screen. The service starts when a question is about to be written, and ends with the app."""
+
+    place = "ask"
+    title_ = "Ask"
+    AUTO_FOCUS = "#student _Words"
+    BINDINGS: ClassVar[list[BindingType]] = keys.bindings("ask")
+    DEFAULT_CSS = """
+    AskScreen #ask { height: 1fr; }
+    AskScreen #facts { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    AskScreen #question { background: transparent; }
+    AskScreen #answers { height: 2fr; }
+    AskScreen AnswerPane { width: 1fr; height: 1fr; }
+    AskScreen #difference { height: auto; min-height: 3; max-height: 35%; }
+    AskScreen #schema { dock: left; width: 30; height: 1fr; }
+    AskScreen #parts { display: none; }
+    AskScreen.-narrow #parts { display: block; }
+    AskScreen.-narrow .part { display: none; }
+    AskScreen.-narrow .part.-shown { display: block; }
+    AskScreen.-narrow #schema { dock: none; width: 100%; }
+    AskScreen.-narrow #difference { height: 1fr; max-height: 100%; }
+    """
+
+    class Heard(Message):
+        """The service tells something of a request."""
+
+        def __init__(self, conversation: int, number: int, event: Event) -> None:
+            super().__init__()
+            self.conversation, self.number, self.event = conversation, number, event
+
+    class Found(Message):
+        """A student or a database was looked for; `wish`: only the newest of each kind counts."""
+
+        def __init__(self, what: str, wish: int, found: Choice | Subject | KidError) -> None:
+            super().__init__()
+            self.what, self.wish, self.found = what, wish, found
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._choice: Choice | None = None
+        self._database: Subject | None = None
+        self._wishes = {"student": 0, "database": 0}
+        self._conversation: Conversation | None = None
+        self._num_conversations = 0
+        self._open: dict[int, tuple[str, Answer]] = {}  # of requests under way, with the pane
+        self._answers: dict[str, Answer] = {}
+        self._undrawn: set[str] = set()
+        self._waiting: Callable[[], None] | None = None  # until student and database are found
+
+    def body(self) -> Iterator[Widget]:
+        with Vertical(id="ask"):
+            yield Static("", markup=False, id="facts")
+            question = Question("a question about this database", id="question", classes="pane")
+            question.border_title = "question"
+            yield question
+            yield Tabs(*(Tab(part, id=f"tab-{part}") for part in _PARTS), id="parts")
+            with Horizontal(id="answers", classes="part -shown"):
+                asks = "/ writes a question, Enter asks it"
+                yield AnswerPane("student", asks, id="student", classes="pane part -shown")
+                yield AnswerPane("teacher", "t asks the teacher the same", id="teacher", classes="pane part")
+            yield DifferencePane(id="difference", classes="pane part")
+            yield SchemaTree(id="schema", classes="pane part")
+
+    def on_mount(self) -> None:
+        self._ticker = self.set_interval(_SECONDS_A_DRAWING, self._draw, pause=True)
+        self.set_interval(1.0, self._show_facts)
+        self._show_facts()
+        if not self._wishes["student"]:
+            self._find_student(None)
+        self._find_database(FIRST_DATABASE)
+
+    def on_unmount(self) -> None:
+        if self._conversation:
+            self._conversation.close(_SECONDS_TO_END)
+
+    def on_screen_resume(self) -> None:
+        self.app.subject = self._about
+
+    @property
+    def _about(self) -> str:
+        return shown(self._database.name if self._database else FIRST_DATABASE, _ROOM)
+
+    def use(self, run_id: str) -> None:
+        """Ask this run's student from now on."""
+        self._find_student(run_id)
+
+    # Who answers, about what
+
+    def _find_student(self, run: str | None) -> None:
+        self._find("student", partial(subjects.find_student, run))
+
+    def _find_database(self, name: str) -> None:
+        self._find("database", partial(subjects.find_database, name, self.app.data_dir))
+
+    def _find(self, what: str, find: Callable[[], Choice | Subject]) -> None:
+        """Looks for it in a thread."""
+        self._wishes[what] += 1
+        wish = self._wishes[what]
+
+        def work() -> None:
+            try:
+                found: Choice | Subject | KidError = find()
+            except Exception as error:  # the screen lives on, and says what happened
+                found = error if isinstance(error, KidError) else fault(error)
+            self.post_message(self.Found(what, wish, found))
+
+        self.run_worker(work, thread=True, group=what)
+
+    @on(Found)
+    def _found(self, told: Found) -> None:
+        if told.wish != self._wishes[told.what]:
+            return
+        if isinstance(told.found, KidError):
+            self._waiting = None
+            self._fail("student", told.found)
+        elif isinstance(told.found, Subject):
+            self._use_database(told.found)
+        else:
+            self._use_student(told.found)
+
+    def _use_student(self, choice: Choice) -> None:
+        if self._conversation:
+            self._conversation.cancel()
+            self._conversation.close()
+            self._conversation = None
+        self._choice = choice
+        self._forget()
+
+    def _use_database(self, database: Subject) -> None:
+        if self._conversation:
+            self._conversation.cancel()
+        self._database = database
+        self.query_one(SchemaTree).show(database.tables)
+        if self.is_current:
+            self.app.subject = self._about
+        self._forget()
+
+    def _forget(self) -> None:
+        """Takes away the answers, which were another student's or of another database."""
+        self._answers.clear()
+        self._open.clear()
+        self._undrawn |= {"student", "teacher"}
+        self.query_one(SchemaTree).mark(())
+        self.query_one(DifferencePane).show(None)
+        self._draw()
+        self._show_facts()
+        if self.query_one(Question).has_focus:
+            self._prepare()
+        if self._choice and self._database and (waiting := self._waiting):
+            self._waiting = None
+            waiting()
+
+    def _talk(self) -> Conversation | None:
+        """The conversation with who is chosen; None while they are looked for."""
+        if self._conversation is None and self._choice and self._database:
+            from kidtui.asking import Conversation
+
+            self._num_conversations += 1
+            tell = partial(self._tell, self._num_conversations)
+            self._conversation = Conversation(self._choice, tell, self.app.service_command)
+        return self._conversation if self._database else None
+
+    def _prepare(self) -> None:
+        """Lets the student be ready when the question is written."""
+        if (talk := self._talk()) and self._database and not talk.busy:
+            talk.prepare(self._database.path)
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        if event.widget.id == "question":
+            self._prepare()
+
+    # Questions and answers
+
+    @on(Input.Submitted, "#question")
+    def _asked(self, event: Input.Submitted) -> None:
+        text = event.value.strip()
+        if text:
+            self.query_one(Question).remember(text)
+            self._ask(text)
+
+    def _ask(self, text: str) -> None:
+        if self._choice is None or self._database is None:
+            self._waiting = partial(self._ask, text)
+            self._look_again()
+            return
+        self._answers.pop("teacher", None)
+        self._undrawn.add("teacher")
+        self.query_one(DifferencePane).show(None)
+        self._request("student", text, "ask", {"question": text})
+
+    def _look_again(self) -> None:
+        """Looks once more for what was not found."""
+        if self._choice is None:
+            self._find_student(None)
+        if self._database is None:
+            self._find_database(FIRST_DATABASE)
+
+    def _request(self, part: str, question: str, op: str, fields: dict[str, str]) -> None:
+        """Asks; the answer appears in a pane."""
+        from kidtui.asking import Answer
+
+        talk = self._talk()
+        if talk is None or self._database is None:
+            return
+        answer = Answer(question)
+        if op == "execute":
+            answer.begin_own(fields["sql"])
+        self._answers[part] = answer
+        self._open[talk.request(op, self._database.path, **fields)] = part, answer
+        self._undrawn.add(part)
+        self.query_one(SchemaTree).mark(())
+        self._show_part(part)
+        self._ticker.resume()
+        self._draw()
+
+    def _tell(self, conversation: int, number: int, event: Event) -> None:
+        self.post_message(self.Heard(conversation, number, event))  # from any thread
+
+    @on(Heard)
+    def _heard(self, told: Heard) -> None:
+        if told.conversation != self._num_conversations or told.number not in self._open:
+            return
+        part, answer = self._open[told.number]
+        event = told.event
+        answer.take(event)
+        if event["event"] in ("ended", "error", "cancelled"):
+            del self._open[told.number]
+        if self._answers.get(part) is not answer:  # another was asked in its place
+            return
+        self._undrawn.add(part)
+        if event["event"] == "sql":
+            unknown = [problem["message"] for problem in event["problems"]]
+            self.query_one(SchemaTree).mark(answer.columns, unknown)
+        elif event["event"] == "difference":
+            self.query_one(DifferencePane).show(answer.difference)
+
+    def _fail(self, part: str, error: KidError) -> None:
+        """Says in a pane why there is no answer."""
+        from kidtui.asking import Answer
+
+        self._answers[part] = answer = Answer("")
+        answer.take({"event": "error", "message": error.message, "mend": error.mend})
+        self._undrawn.add(part)
+        self._show_part(part)
+        self._draw()
+
+    # What is drawn
+
+    def _draw(self) -> None:
+        """Draws what has changed, and rests when nothing more is to come."""
+        state = self._conversation.state if self._conversation else ""
+        loading = state if state.startswith("loading") else ""
+        for part in self._undrawn | {part for part, _ in self._open.values()}:
+            answer = self._answers.get(part)
+            is_first = answer is not None and answer.doing in ("waiting", "loading student")
+            self.query_one(f"#{part}", AnswerPane).show(answer, loading if is_first else "")
+        self._undrawn.clear()
+        if not self._open:
+            self._ticker.pause()
+        self._show_facts()
+
+    def _show_facts(self) -> None:
+        """One line: the database, the student, the service."""
+        who = shown(self._choice.name, _ROOM) if self._choice else "looking for a student…"
+        state = self._conversation.state if self._conversation else "not started"
+        glyph, style = _STATES.get(state, ("…", "$warning"))
+        facts = Content.assemble((self._about, "bold $primary"), f"  {who}  ", (f"{glyph} {state}", style))
+        self.query_one("#facts", Static).update(facts)
+
+    def _show_part(self, part: str) -> None:
+        self.query_one(Tabs).active = f"tab-{part}"
+
+    @property
+    def _part(self) -> str:
+        """The one that is shown where one is shown at a time."""
+        return self.query_one(Tabs).active.removeprefix("tab-")
+
+    @on(Tabs.TabActivated)
+    def _part_chosen(self) -> None:
+        shown_now = {self._part, "answers" if self._part in ("student", "teacher") else ""}
+        for widget in self.query(".part"):
+            widget.set_class(widget.id in shown_now, "-shown")
+
+    # Keys
+
+    def action_question(self) -> None:
+        self.query_one(Question).focus()
+
+    def action_cancel(self) -> None:
+        """Ends what is under way; else leaves the question."""
+        if self.maximized:
+            self.minimize()
+        elif self._conversation and self._conversation.busy:
+            self._conversation.cancel()
+        else:
+            self._waiting = None
+            self._focus_part()
+
+    def action_part(self, by: int) -> None:
+        """The next of the panes, where only one is shown."""
+        self._show_part(_PARTS[(_PARTS.index(self._part) + by) % len(_PARTS)])
+        self.call_after_refresh(self._focus_part)
+
+    def _focus_part(self) -> None:
+        part = self.query_one(f"#{self._part}" if self.has_class("-narrow") else "#student")
+        (part if part.can_focus else part.query("*").first()).focus()
+
+    def action_teacher(self) -> None:
+        student = self._answers.get("student")
+        if student is None or not student.sql or not student.question:
+            self.app.say("ask the student a question first; the teacher's answer is compared with its SQL")
+        elif self._conversation and self._conversation.busy:
+            self.app.say("an answer is under way: Esc ends it")
+        elif self._choice and self._choice.profile.teacher is None:
+            mend = "name one in the profile that the run is made from"
+            self._fail("teacher", KidError("there is no teacher here", mend))
+        else:
+            fields = {"question": student.question, "sql": student.sql}
+            self._request("teacher", student.question, "compare", fields)
+
+    def action_edit_sql(self) -> None:
+        answer = self._answers.get("student")
+        question = answer.question if answer else ""
+        self.app.push_screen(EditSql(answer.sql if answer else ""), partial(self._run_own, question))
+
+    def _run_own(self, question: str, sql: str | None) -> None:
+        """Runs the user's own SQL. No model mends it, so the question is not told."""
+        if sql is None:
+            return
+        if self._choice is None or self._database is None:
+            self._waiting = partial(self._run_own, question, sql)
+            self._look_again()
+            return
+        self.query_one(DifferencePane).show(None)
+        self._request("student", question, "execute", {"sql": sql})
+
+    def action_copy_sql(self) -> None:
+        """The SQL of the focused pane, else the student's."""
+        focused = self.focused.ancestors_with_self if self.focused else ()
+        part = "teacher" if any(node.id == "teacher" for node in focused) else "student"
+        sql = answer.sql if (answer := self._answers.get(part)) else ""
+        if sql:
+            self.app.copy_to_clipboard(sql)
+            self.app.say(f"copied the {part}'s SQL (OSC 52)")
+        else:
+            self.app.say("there is no SQL yet")
+
+    def action_database(self) -> None:
+        def chosen(name: str | None) -> None:
+            if name:
+                self._find_database(name)
+
+        self.app.push_screen(
+            Choose("Which database?", partial(subjects.databases, self.app.data_dir), "a database file"),
+            chosen,
+        )
+
+    def action_student(self) -> None:
+        def chosen(run: str | None) -> None:
+            if run:
+                self._find_student(run)
+
+        self.app.push_screen(Choose("Which student?", subjects.students), chosen)
+
+
+_STATES = {"ready": ("●", "$success"), "not started": ("○", "dim"), "failed": ("✗", "$error")}
+"""Of the service: glyph and colour; what is none of these is under way."""

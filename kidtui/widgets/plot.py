@@ -1,0 +1,289 @@
+"""Drawing: curves and points as cells of characters, with axes. Knows neither widgets nor themes.
+
+plotext draws the canvas. It gets everything scaled to 0–1, so that huge, tiny and equal values are
+drawn as any others; axes, ticks and numbers are drawn here, so that a column's x is known.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from textual.content import Content, Span
+
+BRAILLE: Final = "braille"
+_LARGEST: Final = 1e300
+_SIZES: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+_ROOM_OF_Y: Final = 8
+_COLUMNS_A_TICK: Final = 10
+_ESCAPE: Final = re.compile(r"\x1b\[([0-9;]*)m")
+_INDEXED: Final = "38;5;"
+_FIRST_INDEX: Final = 17  # plotext's colour codes stand for our styles; those below 16 have other names
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Points to draw, x ascending where they are joined.
+
+    marker: `BRAILLE` or one character.
+    style: of Textual, such as "$primary".
+    """
+
+    xs: Sequence[float]
+    ys: Sequence[float]
+    marker: str
+    style: str
+    joined: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """From `low` to `high`, low < high. `log`: equal ratios are equally far apart (both > 0)."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def part(self, value: float) -> float:
+        """Where a value lies, 0 at `low` and 1 at `high`."""
+        low, high, value = map(self._scaled, (self.low, self.high, value))
+        return (value - low) / (high - low)
+
+    def at(self, part: float) -> float:
+        """The value that lies there; the inverse of `part`."""
+        low, high = self._scaled(self.low), self._scaled(self.high)
+        scaled = low + part * (high - low)
+        return math.exp(scaled) if self.log else scaled * 2
+
+    def _scaled(self, value: float) -> float:
+        return math.log(value) if self.log else value / 2  # half: the largest span is no infinity
+
+
+def range_of(values: Iterable[float], log: bool = False, room: float = 0.0) -> Range | None:
+    """The range that holds all values, wider by `room` of itself at both ends; None without values."""
+    found = [value for value in values if not log or value > 0]
+    if not found:
+        return None
+    low, high = min(found), max(found)
+    if math.isclose(low, high, rel_tol=1e-12, abs_tol=1 / _LARGEST):
+        if log:
+            return Range(low / 2, low * 2, log)
+        room_around = abs(low) / 10 if abs(low) > 1 / _LARGEST else 1.0
+        return Range(low - room_around, low + room_around)
+    whole = Range(low, high, log)
+    return Range(whole.at(-room), whole.at(1 + room), log) if room else whole
+
+
+def can_be_drawn(value: float, log: bool = False) -> bool:
+    """Whether a value has a place: a finite number, above 0 on a logarithmic scale."""
+    return -_LARGEST < value < _LARGEST and (not log or value > 1 / _LARGEST)
+
+
+def short(value: float) -> str:
+    """A number in six characters at most, such as 12k, 0.25, −3e−07."""
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if not 1e-3 <= size < 1e15:
+        return f"{value:.0e}"
+    for unit, name in _SIZES:
+        if size >= unit * 0.9995 or unit == 1.0:
+            text = f"{value / unit:.3g}"
+            return (text if "e" not in text else f"{value / unit:.0f}") + name
+    raise AssertionError(value)
+
+
+def ticks(span: Range, at_most: int) -> list[float]:
+    """Round numbers in a range."""
+    if at_most < 1:
+        return []
+    if span.log and span.high / span.low > 10:
+        first, last = math.ceil(math.log10(span.low) - 1e-9), math.floor(math.log10(span.high) + 1e-9)
+        stride = max(1, -(-(last - first + 1) // at_most))
+        return [10.0**power for power in range(first, last + 1, stride)]
+    raw = (span.high / 2 - span.low / 2) / at_most * 2
+    size = 10.0 ** math.floor(math.log10(raw))
+    step = next(size * factor for factor in (1, 2, 5, 10, 20) if size * factor >= raw)
+    first = math.ceil(span.low / step - 1e-9)
+    found = [(first + index) * step for index in range(2 * at_most + 2)]
+    return [value for value in found if span.low <= value <= span.high * (1 + 1e-12) + 1e-12 * step][
+        : at_most + 1
+    ]
+
+
+class Grid:
+    """Cells of one character and one style each, row 0 on top."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self._cells = [[(" ", "")] * width for _ in range(height)]
+
+    def copy(self) -> Grid:
+        """The same cells, to write on."""
+        copy = Grid(self.width, 0)
+        copy.height, copy._cells = self.height, [row.copy() for row in self._cells]
+        return copy
+
+    def put(self, column: int, row: int, text: str, style: str = "") -> None:
+        """Write a text; what lies outside is cut off."""
+        for at, character in enumerate(text, column):
+            if 0 <= at < self.width and 0 <= row < self.height:
+                self._cells[row][at] = (character, style)
+
+    def rule(self, column: int, rows: range, style: str) -> None:
+        """A vertical line behind what is there; what is there is lit up."""
+        for row in rows:
+            character, own = self._cells[row][column]
+            is_free = character in " \u2800"
+            self._cells[row][column] = ("│", style) if is_free else (character, f"bold {own} on $panel")
+
+    def content(self) -> Content:
+        """The cells as text, a run of one style in one span."""
+        spans: list[Span] = []
+        at = 0
+        for row in self._cells:
+            start = at
+            for index, (_, style) in enumerate(row):
+                if index + 1 == len(row) or row[index + 1][1] != style:
+                    end = at + index + 1
+                    if style:
+                        spans.append(Span(start, end, style))
+                    start = end
+            at += len(row) + 1
+        return Content("\n".join("".join(character for character, _ in row) for row in self._cells), spans)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where the canvas lies in a grid, and which values it shows."""
+
+    x: Range
+    y: Range
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def column_of(self, x: float) -> int:
+        """The column of the grid in which a value on the x axis is drawn."""
+        return self.left + math.floor(0.5 + (self.width - 1) * min(1.0, max(0.0, self.x.part(x))))
+
+    def row_of(self, y: float) -> int:
+        return self.top + self.height - 1 - math.floor(0.5 + (self.height - 1) * self.y.part(y))
+
+    def x_at(self, column: int) -> float:
+        """The x of a column of the grid; the nearest one that is shown."""
+        part = (column - self.left) / max(1, self.width - 1)
+        return self.x.at(min(1.0, max(0.0, part)))
+
+
+def load() -> None:
+    """Load what draws: a third of a second, once."""
+    import textual_plotext.plot  # noqa: F401
+
+
+def is_loaded() -> bool:
+    return "textual_plotext.plot" in sys.modules
+
+
+def draw(
+    series: Sequence[Series], grid: Grid, top: int, x: Range, y: Range, x_label: str = "", dim: str = "dim"
+) -> Frame | None:
+    """Draw axes and series into the grid, from row `top` down; None where there is no room."""
+    rows_below = 2 if grid.height - top >= 5 else 0
+    height = grid.height - top - rows_below
+    marks = ticks(y, max(2, (height + 1) // 2))
+    room = min(_ROOM_OF_Y, max((len(short(mark)) for mark in marks), default=0))
+    left = room + 1 if grid.width >= 24 else 0
+    frame = Frame(x, y, left, top, grid.width - left, height)
+    if frame.width < 2 or height < 1:
+        return None
+    _draw_canvas(series, grid, frame)
+    if left:
+        for row in range(top, top + height):
+            grid.put(left - 1, row, "│", dim)
+        for mark in marks:
+            row = frame.row_of(mark)
+            grid.put(0, row, short(mark)[:room].rjust(room), dim)
+            grid.put(left - 1, row, "┤", dim)
+    if rows_below:
+        _draw_x_axis(grid, frame, x_label, dim)
+    return frame
+
+
+def _draw_x_axis(grid: Grid, frame: Frame, label: str, dim: str) -> None:
+    row = frame.top + frame.height
+    grid.put(max(0, frame.left - 1), row, "└" + "─" * frame.width if frame.left else "─" * frame.width, dim)
+    label_at = grid.width - len(label)
+    used = 0
+    for mark in ticks(frame.x, max(2, frame.width // _COLUMNS_A_TICK)):
+        text, column = short(mark), frame.column_of(mark)
+        start = min(max(0, column - len(text) // 2), grid.width - len(text))
+        grid.put(column, row, "┬", dim)
+        if start >= used and start + len(text) < label_at:
+            grid.put(start, row + 1, text, dim)
+            used = start + len(text) + 1
+    if frame.width > 2 * len(label):
+        grid.put(label_at, row + 1, label, dim)
+
+
+def _draw_canvas(series: Sequence[Series], grid: Grid, frame: Frame) -> None:
+    from textual_plotext.plot import Plot
+
+    plot = Plot()
+    plot.plotsize(frame.width, frame.height)
+    plot._set_size(
+        frame.width, frame.height
+    )  # as PlotextPlot does: plotsize alone keeps to the terminal's size
+    plot.theme("clear")
+    plot.frame(False)
+    plot.xfrequency(0)
+    plot.yfrequency(0)
+    plot.xlim(0, 1)
+    plot.ylim(0, 1)
+    for index, each in enumerate(series):
+        points = _visible(each, frame)
+        if points:
+            xs, ys = zip(*points, strict=True)
+            drawing = plot.plot if each.joined else plot.scatter
+            drawing(list(xs), list(ys), marker=each.marker, color=_FIRST_INDEX + index)
+    for row, line in enumerate(plot.build().split("\n")[: frame.height]):
+        _put_ansi(grid, frame.left, frame.top + row, line, series)
+
+
+def _visible(series: Series, frame: Frame) -> list[tuple[float, float]]:
+    """The points within the frame as parts of it; a line is cut where it leaves the frame."""
+    points = [(frame.x.part(x), frame.y.part(y)) for x, y in zip(series.xs, series.ys, strict=True)]
+    if not series.joined:
+        return [(x, y) for x, y in points if 0 <= x <= 1 and 0 <= y <= 1]
+    kept: list[tuple[float, float]] = []
+    for index, (x, y) in enumerate(points):
+        if 0 <= x <= 1:
+            if index and points[index - 1][0] < 0:
+                kept.append((0.0, _between(points[index - 1], (x, y), 0.0)))
+            kept.append((x, y))
+        elif index and x > 1 >= points[index - 1][0]:
+            if points[index - 1][0] < 0:
+                kept.append((0.0, _between(points[index - 1], (x, y), 0.0)))
+            kept.append((1.0, _between(points[index - 1], (x, y), 1.0)))
+    return [(x, min(1.0, max(0.0, y))) for x, y in kept]
+
+
+def _between(before: tuple[float, float], after: tuple[float, float], x: float) -> float:
+    return before[1] + (after[1] - before[1]) * (x - before[0]) / (after[0] - before[0])
+
+
+def _put_ansi(grid: Grid, column: int, row: int, line: str, series: Sequence[Series]) -> None:
+    style = ""
+    for index, piece in enumerate(_ESCAPE.split(line)):
+        if index % 2:
+            style = (
+                series[int(piece[len(_INDEXED) :]) - _FIRST_INDEX].style if piece.startswith(_INDEXED) else ""
+            )
+        else:
+            grid.put(column, row, piece, style)
+            column += len(piece)

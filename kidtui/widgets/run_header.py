@@ -1,0 +1,79 @@
+"""Where a run stands, in three lines: state and step, what it is made of, what went wrong."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.widgets import Static
+
+from kidtui import narrate, states
+from kidtui.board import Row
+from kidtui.cells import shown
+from kidtui.history import Snapshot
+
+_WIDE = 300
+
+
+class RunHeader(Static):
+    """The facts of the chosen run."""
+
+    DEFAULT_CSS = """
+    RunHeader { height: 3; padding: 0 1; }
+    """
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__("", markup=False, id=id)
+        self._shown = Text()
+
+    def show(self, row: Row, snapshot: Snapshot | None) -> None:
+        text = Text("\n").join([self._state(row, snapshot), *self._notes(row, snapshot)])
+        if text != self._shown:
+            self._shown = text
+            self.update(text, layout=False)
+
+    def _state(self, row: Row, snapshot: Snapshot | None) -> Text:
+        glyph, word = states.GLYPHS.get(row.state, "?"), states.word(row.state, row.quiet_s)
+        line = Text.assemble((shown(row.id, 60), "bold"), f"  {glyph} {word}")
+        if row.problem:
+            return line
+        parts = []
+        if row.total_steps:
+            parts.append(f"step {narrate.count(row.step or 0)}/{narrate.count(row.total_steps)}")
+        if row.state in ("starting", "running", "paused", "stopping"):
+            if row.phase and row.phase != "training":
+                parts.append(self._phase(row, snapshot))
+            if row.step and row.eta_s is not None:
+                parts.append(f"eta {narrate.duration(row.eta_s)}")
+            parts.append(f"pid {row.pid}" if row.pid else "")
+        parts.append(f"gen {row.generation}" if row.generation > 1 else "")
+        step = snapshot.view.step if snapshot else {}
+        if step:
+            parts.append(f"{narrate.count(step.get('tokens_per_s'))} tokens/s")
+            parts.append(f"{narrate.count(step.get('memory_mb'))} MB")
+        return line.append("".join(f"  {part}" for part in parts if part))
+
+    def _phase(self, row: Row, snapshot: Snapshot | None) -> str:
+        at = snapshot.view.progress if snapshot else None
+        return narrate.progress(snapshot.view) if snapshot and at and at.name == row.phase else row.phase
+
+    def _notes(self, row: Row, snapshot: Snapshot | None) -> list[Text]:
+        notes = []
+        if row.problem:
+            notes.append(Text(f"✗ {shown(row.problem, _WIDE)}", style="bold"))
+        if snapshot is None:
+            return notes
+        if snapshot.problem:
+            notes.append(Text(f"✗ {shown(snapshot.problem, _WIDE)}", style="bold"))
+        error = (snapshot.view.end or {}).get("error")
+        if error:
+            notes.append(Text(f"✗ {shown(str(error.get('message')), _WIDE)}", style="bold"))
+            if error.get("mend"):
+                notes.append(Text(f"  {shown(str(error['mend']), _WIDE)}"))
+        elif snapshot.view.warnings:
+            notes.append(Text(f"! {shown(snapshot.view.warnings[-1], _WIDE)}"))
+        if snapshot.num_skipped:
+            notes.append(
+                Text(f"! {narrate.count(snapshot.num_skipped)} damaged lines of its events are left out")
+            )
+        if snapshot.behind:
+            notes.append(Text("… still reading its events"))
+        return notes[:2]

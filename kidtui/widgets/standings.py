@@ -1,0 +1,78 @@
+"""The compared runs, one a line: state, EX, milliseconds of a step, and whether they are worth it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+from textual.content import Content
+from textual.widgets import DataTable
+
+from kidtui import narrate, states
+from kidtui.cells import shown
+from kidtui.comparison import DOMINATED, Standing
+
+_COLUMNS = (("run", 20), ("state", 11), ("EX", 6), ("ms/step", 8), ("", 14))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line: `place` is a word of `kidtui.comparison`, `problem` why the run cannot be read."""
+
+    id: str
+    glyph: str
+    state: str
+    standing: Standing
+    place: str
+    problem: str
+
+
+class Standings(DataTable[Text]):
+    """One run a line; the cursor stays on its run."""
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id, cursor_type="row", cell_padding=0, classes="pane")
+        self.border_title = Content("runs")
+        self._entries: tuple[Entry, ...] = ()
+
+    def on_mount(self) -> None:
+        for name, width in _COLUMNS:
+            self.add_column(name, width=width)
+
+    @property
+    def chosen(self) -> str | None:
+        """Id of the run that the cursor is on."""
+        return self._entries[self.cursor_row].id if self.cursor_row < len(self._entries) else None
+
+    @property
+    def copy_text(self) -> str:
+        """The table, for the clipboard."""
+        return "\n".join("\t".join(cell.plain.strip() for cell in _cells(entry)) for entry in self._entries)
+
+    def show(self, entries: Sequence[Entry]) -> None:
+        """Show these runs from now on."""
+        if tuple(entries) == self._entries:
+            return
+        chosen = self.chosen
+        self._entries = tuple(entries)
+        self.clear()
+        for entry in self._entries:
+            self.add_row(*_cells(entry))
+        ids: list[str | None] = [entry.id for entry in self._entries]
+        self.move_cursor(row=ids.index(chosen) if chosen in ids else self.cursor_row)
+
+
+def _cells(entry: Entry) -> tuple[Text, ...]:
+    style = "dim" if entry.place == DOMINATED else ""
+    name = Text(f"{entry.glyph} {shown(entry.id, 17)}", style=style)
+    if entry.problem:
+        return (name, Text("? broken"), Text("–", justify="right"), Text("–", justify="right"),
+                Text(f" {shown(entry.problem, 80)}"))  # fmt: skip
+    return (
+        name,
+        Text(f"{states.GLYPHS.get(entry.state, '?')} {shown(entry.state, 9)}", style=style),
+        Text(narrate.number(entry.standing.ex), style=style, justify="right"),
+        Text(narrate.count(entry.standing.ms), style=style, justify="right"),
+        Text(f" {entry.place}", style=style),
+    )

@@ -1,0 +1,325 @@
+"""Ask: every key, what a question brings, and what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import DataTable, Input, OptionList, Static, TextArea
+
+from engine import profile
+from engine.errors import ModelError
+from kidtui import keys, student, subjects
+from kidtui.app import KidApp
+from kidtui.screens import ask
+from kidtui.screens.ask import AskScreen
+from kidtui.screens.choose import Choose, EditSql
+from kidtui.student import Choice
+from kidtui.widgets.answer_pane import AnswerPane
+from kidtui.widgets.question import Question
+from kidtui.widgets.schema_tree import SchemaTree
+
+REPOSITORY = Path(__file__).parents[2]
+FAKE_ENGINE = (sys.executable, str(REPOSITORY / "tests" / "fakes" / "fake_service.py"))
+WIDE, NARROW = (120, 40), (80, 24)
+SETTINGS = {"name": "t", "student": {"model": "./s"}, "method": {"name": "sft"}}
+WITH_TEACHER = profile.from_values({**SETTINGS, "teacher": {"model": "./t"}})
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The database with which Ask begins; a fake student answers."""
+    path = tmp_path / "zoo.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE animal (name TEXT, born INTEGER)")
+        connection.execute("CREATE TABLE keeper (id INTEGER)")
+        connection.execute("INSERT INTO animal VALUES ('okapi', 2001), ('[red]x', NULL)")
+    connection.close()
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    monkeypatch.setattr(ask, "FIRST_DATABASE", str(path))
+    monkeypatch.setattr(student, "choose", lambda run=None: Choice(WITH_TEACHER, f"a fake {run or ''}"))
+    return path
+
+
+class Driver:
+    """Presses keys on Ask and reads what it shows."""
+
+    def __init__(self, app: KidApp, pilot: Pilot[None]) -> None:
+        self.app, self.pilot = app, pilot
+
+    @property
+    def screen(self) -> AskScreen:
+        found = self.app.screen_stack[0]
+        assert isinstance(found, AskScreen)
+        return found
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        for _ in range(1000):
+            if holds():
+                await self.pilot.pause()
+                return
+            await self.pilot.pause(0.01)
+        raise AssertionError("it does not come")
+
+    async def ask(self, text: str) -> None:
+        """Asks, without waiting for an answer."""
+        await self.pilot.press("slash")
+        self.screen.query_one(Question).value = text
+        await self.pilot.press("enter")
+
+    async def ended(self, part: str = "student") -> None:
+        pane = self.screen.query_one(f"#{part}", AnswerPane)
+        await self.until(lambda: str(pane.border_subtitle)[:1] in "✓✗■" and pane.border_subtitle)
+
+    def words(self, part: str) -> str:
+        """What a pane says."""
+        return str(self.screen.query_one(f"#{part}").query(Static).first().content)
+
+    def rows(self, part: str = "student") -> list[list[str]]:
+        table = self.screen.query_one(f"#{part} DataTable", DataTable)
+        return [[str(cell) for cell in table.get_row_at(at)] for at in range(table.row_count)]
+
+    def schema(self) -> list[str]:
+        """The lines of the schema as they are drawn, without their guides."""
+        tree = self.screen.query_one(SchemaTree)
+        return [str(tree.render_line(at).text).strip(" │├└─▾▸") for at in range(tree.size.height)]
+
+    def facts(self) -> str:
+        return str(self.screen.query_one("#facts", Static).content)
+
+
+def drive(steps: Callable[[Driver], Awaitable[None]], size: tuple[int, int] = WIDE) -> None:
+    """Runs the app on Ask and takes the steps."""
+
+    async def run() -> None:
+        app = KidApp(service_command=FAKE_ENGINE)
+        async with app.run_test(size=size) as pilot:
+            await pilot.press("4")
+            driver = Driver(app, pilot)
+            await driver.until(lambda: isinstance(app.screen_stack[0], AskScreen) and app.screen.is_mounted)
+            await driver.until(
+                lambda: "a fake" in driver.facts() and driver.screen.query_one(SchemaTree).copy_text
+            )
+            await steps(driver)
+
+    asyncio.run(run())
+
+
+def test_a_question_is_answered_and_compared_with_the_teacher(database: Path) -> None:
+    async def steps(driver: Driver) -> None:
+        assert "○ not started" in driver.facts(), "nothing starts before it is wanted"
+        await driver.ask("Which animals are there?")
+        await driver.ended()
+        words = driver.words("student")
+        assert "SELECT name FROM animal" in words
+        assert "uses  animal.name" in words
+        assert "✓ check" in words
+        assert "0.50 (not calibrated)" in words
+        assert "✓ rows  2 rows" in words
+        assert driver.rows() == [["okapi"], ["[red]x"]], "names are no markup"
+        assert driver.schema()[:4] == ["● animal", "● name", "· born", "· keeper"]
+        assert "● ready" in driver.facts()
+
+        await driver.pilot.press("ctrl+t")  # the question has the focus
+        await driver.ended("teacher")
+        assert "WHERE name = 'okapi'" in driver.words("teacher")
+        assert "✗ rows are not the same" in driver.words("difference")
+        assert "only student: 1 of 2 rows\n    [red]x" in driver.words("difference")
+
+        await driver.pilot.press("escape", "t")  # leaves the question, then asks the teacher again
+        assert str(driver.screen.query_one("#teacher", AnswerPane).border_subtitle).startswith("…")
+        await driver.ended("teacher")
+
+        await driver.pilot.press("c")
+        assert driver.app.clipboard == "SELECT name FROM animal"
+        driver.screen.query_one("#teacher DataTable").focus()
+        await driver.pilot.press("c")
+        assert driver.app.clipboard == "SELECT name FROM animal WHERE name = 'okapi'"
+        await driver.pilot.press("y")
+        assert driver.app.clipboard == "okapi", "the row at the cursor"
+
+        await driver.pilot.press("i", "up")
+        assert driver.screen.query_one(Question).value == "Which animals are there?"
+
+    drive(steps)
+
+
+def test_a_failure_brings_a_second_attempt_and_refused_sql_a_line(database: Path) -> None:
+    async def steps(driver: Driver) -> None:
+        await driver.ask("wrong name")
+        await driver.ended()
+        first, second = driver.words("student").split("── second attempt ──")
+        assert "✗ failed  no such column: nme; did you mean animal.name?" in first
+        assert "SELECT name FROM animal" in second
+        assert len(driver.rows()) == 2
+
+        await driver.ask("drop it")
+        await driver.ended()
+        await driver.until(lambda: "DROP is not run" in driver.words("student"))
+        assert driver.rows() == []
+
+        await driver.ask("no way")
+        await driver.until(lambda: "SELECT 2" in driver.words("student"))
+        await driver.ask("write SELECT nme FROM animal")
+        await driver.until(lambda: "second attempt" in driver.words("student"))
+
+        await driver.ask("escape")
+        await driver.until(lambda: driver.rows() == [["\\x1b[2J"], ["\\x1b[2J"]])
+        assert "\x1b" not in driver.words("student")
+
+    drive(steps)
+
+
+def test_escape_cancels_and_a_dead_service_is_started_again(database: Path, tmp_path: Path) -> None:
+    async def steps(driver: Driver) -> None:
+        await driver.ask("slow one")
+        await driver.until(lambda: driver.words("student").count("SELECT") > 2)
+        assert driver.words("student").endswith("▏")
+        await driver.pilot.press("ctrl+t")
+        assert driver.words("teacher") == "t asks the teacher the same", "one thing at a time"
+        await driver.pilot.press("escape")
+        await driver.until(lambda: "■ cancelled" in driver.words("student"))
+        assert driver.screen.query_one(Question).has_focus
+        await driver.pilot.press("escape")
+        assert not driver.screen.query_one(Question).has_focus
+
+        await driver.ask(f"die once {tmp_path / 'mark'}")
+        await driver.until(lambda: "it is started again" in driver.words("student"))
+        await driver.ended()
+        assert driver.rows() == [["1"]]
+
+        await driver.ask("die")
+        await driver.until(lambda: "✗ the engine ended with exit code 9" in driver.words("student"))
+        await driver.ask("How many animals are there?")
+        await driver.until(lambda: driver.rows() == [["2"]])
+
+        await driver.ask("slow two")  # one that is asked in place of another
+        await driver.until(lambda: driver.words("student").count("SELECT") > 2)
+        await driver.ask("How many animals are there?")
+        await driver.until(lambda: driver.rows() == [["2"]])
+        assert "cancelled" not in driver.words("student")
+
+    drive(steps)
+
+
+def test_sql_is_edited_and_run_without_a_model(database: Path) -> None:
+    async def steps(driver: Driver) -> None:
+        await driver.pilot.press("t")
+        assert not driver.screen._answers, "nothing to compare with"
+        await driver.pilot.press("e")
+        assert isinstance(driver.app.screen, EditSql)
+        await driver.pilot.press("escape")
+        assert driver.app.screen is driver.screen
+        assert not driver.screen._answers
+        await driver.pilot.press("e")
+        driver.app.screen.query_one(TextArea).text = "SELECT born\nFROM animal -- [b]"
+        await driver.pilot.press("ctrl+r")
+        await driver.ended()
+        assert "── your SQL, run as it is ──\nSELECT born\nFROM animal -- [b]" in driver.words("student")
+        assert driver.rows() == [["2001"], ["NULL"]]
+
+        await driver.pilot.press("e")
+        assert driver.app.screen.query_one(TextArea).text == "SELECT born\nFROM animal -- [b]"
+        driver.app.screen.query_one(TextArea).text = "SELECT nme FROM animal"
+        await driver.pilot.click("#run")
+        await driver.until(lambda: "✗ failed  no such column: nme" in driver.words("student"))
+        assert "second attempt" not in driver.words("student")
+
+    drive(steps)
+
+
+def test_the_database_is_chosen(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = database.with_name("other.sqlite")
+    other.write_bytes(database.read_bytes())
+    names = [*(f"set/n{number}" for number in range(5)), str(other)]
+    monkeypatch.setattr(subjects, "databases", lambda data_dir: [(name, name) for name in names])
+
+    async def steps(driver: Driver) -> None:
+        await driver.pilot.press("d")
+        assert isinstance(driver.app.screen, Choose)
+        options = driver.app.screen.query_one(OptionList)
+        await driver.until(lambda: options.option_count == 6)
+        await driver.pilot.press(*"set n3")
+        assert [str(option.prompt) for option in options.options] == ["set/n3", "set n3  (a database file)"]
+        await driver.pilot.press("escape", "ctrl+o")
+        await driver.until(lambda: driver.app.screen.query_one(OptionList).option_count == 6)
+        await driver.pilot.press("up", "enter")  # from the first to the last
+        await driver.until(lambda: str(other) in driver.facts())
+        assert driver.app.subject == str(other)
+
+        await driver.pilot.press("d")
+        driver.app.screen.query_one(Input).value = "/nowhere/[b].sqlite"
+        await driver.pilot.press("enter")
+        await driver.until(lambda: "✗" in driver.words("student"))
+        assert "/nowhere/[b].sqlite" in driver.words("student")
+        assert str(other) in driver.facts(), "the one before stays"
+
+        database.write_bytes(b"no database at all" * 100)
+        await driver.pilot.press("d")
+        driver.app.screen.query_one(Input).value = str(database)
+        await driver.pilot.press("enter")
+        await driver.until(lambda: "zoo.sqlite" in driver.words("student"))
+
+    drive(steps)
+
+
+def test_the_student_is_chosen(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subjects, "students", lambda: [("run-a", "run-a  demo"), ("run-b", "run-b  demo")])
+
+    def choose(run: str | None = None) -> Choice:
+        if run == "run-a":
+            raise ModelError("run run-a has no student yet", "wait")
+        return Choice(profile.from_values(SETTINGS), f"a fake {run or 'first'}")
+
+    monkeypatch.setattr(student, "choose", choose)
+
+    async def steps(driver: Driver) -> None:
+        await driver.ask("Which animals are there?")
+        await driver.ended()
+        await driver.pilot.press("escape", "t")
+        assert "✗ there is no teacher here\n  name one in" in driver.words("teacher")
+
+        await driver.pilot.press("s")
+        await driver.until(lambda: driver.app.screen.query_one(OptionList).option_count == 2)
+        await driver.pilot.press("down", "enter")
+        await driver.until(lambda: "a fake run-b" in driver.facts())
+        assert "○ not started" in driver.facts()
+        assert driver.words("student") == "/ writes a question, Enter asks it"
+
+        driver.app.ask_with("run-a")
+        await driver.until(lambda: "✗ run run-a has no student yet" in driver.words("student"))
+        assert "a fake run-b" in driver.facts()
+
+    drive(steps)
+
+
+def test_one_pane_at_a_time_where_it_is_narrow(database: Path) -> None:
+    async def steps(driver: Driver) -> None:
+        def seen() -> list[str | None]:
+            return [part.id for part in driver.screen.query(".part") if part.region.area]
+
+        await driver.until(lambda: seen() == ["answers", "student"])
+        await driver.pilot.press("left_square_bracket")
+        await driver.until(lambda: seen() == ["schema"])
+        assert driver.screen.query_one(SchemaTree).has_focus
+        await driver.pilot.press("left_square_bracket")
+        await driver.until(lambda: seen() == ["difference"])
+        await driver.pilot.press("right_square_bracket", "right_square_bracket")
+        await driver.until(lambda: seen() == ["answers", "student"])
+        await driver.ask("How many animals are there?")
+        await driver.pilot.press("escape")
+        await driver.pilot.resize_terminal(*WIDE)
+        await driver.until(lambda: len(seen()) == 5)
+
+    drive(steps, NARROW)
+
+
+def test_every_key_has_an_action() -> None:
+    actions = [key.action.partition("(")[0] for key in keys.of("ask")]
+    assert actions
+    assert [action for action in actions if not hasattr(AskScreen, f"action_{action}")] == []

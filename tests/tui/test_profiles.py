@@ -1,0 +1,388 @@
+"""The Profiles screen, key by key."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual import events
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from engine import paths, profile, runs
+from engine.profile import Profile
+from kidtui.app import KidApp
+from kidtui.screens.dialogs import Confirm, Prompt
+from kidtui.screens.launch_dialog import LaunchDialog, overrides
+from kidtui.screens.profiles import ProfilesScreen
+
+FAST = '# my own\nextends = "demo"\ndescription = "quick"\n\n[train]\nmax_steps = 20  # enough\n'
+SIGNS = {"space": " ", "minus": "-", "equals_sign": "=", "left_square_bracket": "["}
+MEMORY = {"teacher": 512, "student": 1024, "gradients_and_optimizer": 1024, "activations": 512, "total": 3072}
+
+
+Screenplay = Callable[["Stage"], Awaitable[None]]
+
+
+class Stage:
+    def __init__(self, app: KidApp, pilot: Pilot[None]) -> None:
+        self.app, self.pilot = app, pilot
+        self.launched: list[Profile] = []
+        app.launch = self.launched.append  # starts nothing
+        assert isinstance(app.screen, ProfilesScreen)
+        self.screen = app.screen
+
+    async def press(self, *keys: str) -> None:
+        """Keys, each once the one before is handled; the pilot's own way waits for an idle processor."""
+        for key in keys:
+            event = events.Key(key, SIGNS.get(key, key if len(key) == 1 else None))
+            event.set_sender(self.app)
+            self.app.post_message(event)
+            for _ in range(2):
+                await self.pilot.pause(0)
+
+    async def type(self, text: str) -> None:
+        """A text into the Input that has the focus."""
+        focused = self.app.focused
+        assert isinstance(focused, Input)
+        focused.value = text
+        await self.pilot.pause(0)
+
+    async def until(self, holds: Callable[[], Any], what: str = "") -> None:
+        end = time.monotonic() + 5
+        while not holds():
+            assert time.monotonic() < end, what or "it never came to hold"
+            await self.pilot.pause(0.02)
+
+    async def choose(self, name: str) -> None:
+        path = next(path for path, entry in self.screen.listed.entries.items() if entry.name == name)
+        self.screen.listed.focus()
+        self.screen.listed.highlighted = self.screen.listed.get_option_index(path)
+        await self.until(lambda: self.app.subject == name)
+
+    async def at(self, key: str) -> None:
+        self.screen.form.choose(key)
+        await self.pilot.pause()
+
+    @property
+    def status(self) -> str:
+        return str(self.screen.query_one("#status", Static).content)
+
+    @property
+    def text(self) -> str:
+        return self.screen.toml.text
+
+    def row(self, key: str) -> str:
+        return " ".join(str(self.screen.form.rows.get_option(key).prompt).split())
+
+    def names(self) -> list[str]:
+        return [entry.name for entry in self.screen.listed.entries.values()]
+
+
+def play(screenplay: Screenplay, size: tuple[int, int] = (120, 40), **options: Any) -> None:
+    async def run() -> None:
+        app = KidApp(**options)
+        async with app.run_test(size=size) as pilot:
+            await pilot.press("2")
+            stage = Stage(app, pilot)
+            await stage.until(lambda: stage.screen.form.rows.option_count)
+            await screenplay(stage)
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def fast() -> Path:
+    return write("fast", FAST)
+
+
+def write(name: str, text: str) -> Path:
+    path = paths.user_profiles() / f"{name}.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_an_edit_in_the_form_changes_the_text_and_is_saved(fast):
+    async def screenplay(stage: Stage) -> None:
+        assert "demo" in str(stage.screen.listed.get_option(str(fast)).prompt)
+        assert stage.row("train.max_steps") == "max_steps 20 this file"
+        assert stage.row("method.name") == "name kid ← demo"
+        assert stage.row("eval.probes") == "probes 6 default"
+        await stage.at("train.max_steps")
+        await stage.press("enter", "backspace", "backspace", "minus", "3")
+        await stage.until(lambda: "must be at least 0" in str(stage.screen.query_one("#key-help").content))
+        await stage.press("backspace", "backspace", "3", "1", "enter")
+        await stage.pilot.pause()
+        assert stage.text == FAST.replace("20", "31")
+        assert fast.read_text() == FAST
+        assert "not saved" in stage.status
+        assert stage.screen.unsaved()
+        await stage.press("ctrl+s")
+        assert fast.read_text() == FAST.replace("20", "31")
+        assert not stage.screen.unsaved()
+        await stage.at("method.name")
+        await stage.press("space")
+        assert 'name = "sft"' in stage.text
+        assert stage.row("method.name") == "name sft this file"
+        await stage.press("delete")
+        assert "sft" not in stage.text
+        await stage.press("u")
+        await stage.until(lambda: stage.row("method.name") == "name sft this file")
+        await stage.press("enter", *["delete"] * 3, *["backspace"] * 3, "enter")
+        assert stage.row("method.name") == "name kid ← demo"
+        await stage.press("enter", "x", "escape")
+        assert stage.screen.form.rows.has_focus
+        assert "x" not in stage.row("method.name")
+        await stage.press("escape")
+        assert stage.screen.listed.has_focus
+
+    play(screenplay)
+
+
+def test_an_edit_of_the_text_changes_the_form_and_faults_stand_at_their_keys(fast):
+    async def screenplay(stage: Stage) -> None:
+        await stage.press("e")
+        stage.screen.toml.move_cursor(stage.screen.toml.document.end)
+        await stage.press(*"seed", "equals_sign", "minus", "1")
+        await stage.until(lambda: "✗ train.seed = -1 must be at least 0" in stage.status)
+        assert stage.row("train.seed") == "✗ seed -1 must be at least 0"
+        await stage.press("ctrl+s")
+        assert fast.read_text() == FAST, "what is wrong is not saved"
+        await stage.press("backspace", "backspace", "7")
+        await stage.until(lambda: stage.row("train.seed") == "seed 7 this file")
+        await stage.press("left_square_bracket")
+        await stage.until(lambda: "not valid TOML" in stage.status)
+        assert stage.screen.form.has_class("-stale")
+        assert stage.row("train.seed") == "seed 7 this file"
+        before = stage.text
+        await stage.press("escape", "space", "enter")
+        assert stage.text == before
+        await stage.press("e", "backspace")
+        await stage.until(lambda: "✓ valid" in stage.status)
+        await stage.press("enter", *"sed", "equals_sign", "1")
+        await stage.until(lambda: "unknown key 'train.sed'" in stage.status)
+
+    play(screenplay)
+
+
+def test_a_shipped_profile_is_copied_before_it_is_changed():
+    async def screenplay(stage: Stage) -> None:
+        await stage.choose("demo")
+        shipped = stage.text
+        await stage.at("train.seed")
+        await stage.press("enter")
+        assert isinstance(stage.app.screen, Prompt)
+        assert stage.app.screen.query_one(Input).value == "my-demo"
+        await stage.press("enter")
+        await stage.until(lambda: stage.screen.form.editing)
+        await stage.press("5", "enter")
+        await stage.pilot.pause()
+        assert "seed = 5" in stage.text
+        assert "demo ← demo" in str(stage.screen.listed.highlighted_option.prompt)
+        await stage.press("ctrl+s")
+        assert profile.load("my-demo").train.seed == 5
+        await stage.choose("demo")
+        await stage.press("e", "x")
+        assert isinstance(stage.app.screen, Prompt)
+        await stage.press("escape")
+        assert stage.text == shipped
+        await stage.press("escape", "X", "R")
+        assert stage.app.screen is stage.screen, "shipped ones are neither deleted nor renamed"
+
+    play(screenplay)
+
+
+def test_new_duplicate_rename_delete(fast):
+    write("child", 'extends = "fast"\n')
+
+    async def screenplay(stage: Stage) -> None:
+        await stage.choose("fast")
+        await stage.press("n", "enter")
+        await stage.until(lambda: stage.app.subject == "my-fast")
+        assert 'extends = "fast"' in stage.text
+        await stage.choose("fast")
+        await stage.press("d")
+        prompt = stage.app.screen
+        await stage.type("child")
+        assert "there is a user profile" in str(prompt.query_one(".problem", Static).content)
+        await stage.press("enter")
+        assert stage.app.screen is prompt, "the name is taken"
+        await stage.press("2", "enter")
+        await stage.until(lambda: stage.app.subject == "child2")
+        assert stage.text == FAST
+        await stage.press("X")
+        assert isinstance(stage.app.screen, Confirm)
+        await stage.press("n", "X", "y")
+        await stage.until(lambda: "child2" not in stage.names())
+        assert "no longer on disk" in stage.status
+        await stage.choose("fast")
+        await stage.press("R")
+        await stage.type("slow")
+        await stage.press("enter")
+        await stage.until(lambda: stage.app.subject == "slow")
+        await stage.until(lambda: "fast" not in stage.names())
+        assert profile.layers(paths.user_profiles() / "child.toml")[1].path.stem == "slow"
+
+    play(screenplay)
+
+
+def test_unsaved_changes_are_asked_for(fast):
+    write("other", 'extends = "demo"\n')
+
+    async def screenplay(stage: Stage) -> None:
+        await stage.choose("fast")
+        await stage.at("train.shared_prefix")
+        await stage.press("space")
+        assert "shared_prefix = false" in stage.text
+        await stage.press("escape", "down")
+        assert isinstance(stage.app.screen, Confirm)
+        await stage.press("n")
+        assert stage.screen.listed.entry.name == "fast"
+        assert "shared_prefix = false" in stage.text
+        await stage.press("1")
+        await stage.press("2")
+        assert "shared_prefix = false" in stage.text, "the draft outlives a look at another screen"
+        await stage.press("down", "y")
+        await stage.until(lambda: stage.app.subject == "other")
+        assert fast.read_text() == FAST
+
+    play(screenplay)
+
+
+def test_files_that_change_behind_the_screen(fast):
+    async def screenplay(stage: Stage) -> None:
+        await stage.choose("fast")
+        fast.write_text(FAST.replace("20", "44"))
+        stage.screen._look()
+        await stage.until(lambda: stage.row("train.max_steps") == "max_steps 44 this file")
+        await stage.at("train.shared_prefix")
+        await stage.press("space")
+        fast.write_text("# theirs\n" + FAST)
+        stage.screen._look()
+        await stage.until(lambda: "changed on disk" in stage.status)
+        await stage.press("ctrl+s")
+        assert isinstance(stage.app.screen, Confirm)
+        await stage.press("n")
+        assert "# theirs" in fast.read_text()
+        await stage.press("ctrl+s", "y")
+        assert "# theirs" not in fast.read_text()
+        assert "shared_prefix = false" in fast.read_text()
+        await stage.press("space")
+        fast.unlink()
+        stage.screen._look()
+        await stage.until(lambda: "no longer on disk; ctrl+s" in stage.status)
+        await stage.press("ctrl+s", "y")
+        assert "shared_prefix = true" in fast.read_text()
+        fast.unlink()
+        stage.screen._look()
+        await stage.until(lambda: "fast.toml is no longer on disk" in stage.status)
+        assert stage.app.subject != "fast"
+
+    play(screenplay)
+
+
+def test_broken_profiles_are_one_line_each():
+    texts = {"a": 'extends = "b"\n', "b": 'extends = "a"\n', "c": "[train\n", "d": 'extends = "nobody"\n'}
+    for name, text in texts.items():
+        write(name, text)
+    write("odd \x1b[31m [red]x", '# \x1b[31m [red]x[/red]\nextends = "demo"\n')
+    write("latin", "").write_bytes(b"# \xe9\n")
+
+    async def screenplay(stage: Stage) -> None:
+        reasons = {"a": "circle", "b": "circle", "c": "not valid TOML", "d": "no profile 'nobody'"}
+        reasons["latin"] = "UTF-8"
+        for name, reason in reasons.items():
+            await stage.choose(name)
+            assert reason in stage.status
+            assert "✗" in str(stage.screen.listed.highlighted_option.prompt)
+        odd = next(path for path, entry in stage.screen.listed.entries.items() if "odd" in entry.name)
+        stage.screen.listed.highlighted = stage.screen.listed.get_option_index(odd)
+        await stage.until(lambda: "odd" in stage.app.subject)
+        assert "\x1b" not in stage.app.export_screenshot()
+        assert "\x1b" not in stage.status + stage.app.subject
+        await stage.choose("c")
+        await stage.press("L", "f")
+        assert stage.app.screen is stage.screen
+
+    play(screenplay)
+
+
+def test_what_a_run_would_take_and_its_launch(fast):
+    run = runs.create(profile.load("fast"), ["kid"])
+    steps = [{"kind": "step", "step": step, "ms": {"total": 30_000.0}} for step in range(4)]
+    run.events_path(1).write_text("\n".join(map(json.dumps, steps)) + '\nnot json\n{"kind": "st')
+    answer = json.dumps({"memory_mb": MEMORY, "steps": 20})
+    command = (sys.executable, "-c", f"print({answer!r})")
+
+    async def screenplay(stage: Stage) -> None:
+        await stage.choose("fast")
+        await stage.press("f")
+        await stage.until(lambda: "3.0 GB of" in stage.status)
+        assert "teacher 0.5, student 1.0, optimizer 1.0, activations 0.5" in stage.status
+        assert f"20 steps · about 10m 00s of steps, as in {run.id}" in stage.status
+        stage.app.command = (sys.executable, "-c", "import sys; sys.exit(3)")
+        await stage.press("f")
+        await stage.until(lambda: "could not plan" in stage.status)
+        await stage.press("enter")
+        dialog = stage.app.screen
+        assert isinstance(dialog, LaunchDialog)
+        await stage.type("train.max_steps=-5")
+        await stage.until(lambda: "must be at least 0" in str(dialog.query_one("#launch-problem").content))
+        await stage.press("enter")
+        assert stage.app.screen is dialog
+        await stage.type("train.max_steps=7 train.seed=9")
+        await stage.press("enter")
+        await stage.until(lambda: stage.launched)
+        assert [(made.train.max_steps, made.train.seed) for made in stage.launched] == [(7, 9)]
+        await stage.press("L", "escape")
+        assert stage.app.screen is stage.screen
+        assert len(stage.launched) == 1
+
+    play(screenplay, command=command)
+
+
+def test_overrides_are_taken_apart():
+    assert overrides(" a.b=1\n c=[0, 2]  d = x y ") == ["a.b=1", "c=[0, 2]", "d = x y"]
+    assert overrides("  ") == []
+
+
+def test_read_only_changes_nothing(fast):
+    async def screenplay(stage: Stage) -> None:
+        await stage.choose("fast")
+        await stage.press("n", "d", "R", "X", "L", "enter", "ctrl+s")
+        assert stage.app.screen is stage.screen
+        await stage.at("train.shared_prefix")
+        await stage.press("space", "enter", "delete")
+        await stage.press("e", "x", "backspace")
+        assert stage.app.screen is stage.screen
+        assert stage.text == FAST
+        assert "read-only" in stage.status
+
+    play(screenplay, readonly=True)
+    assert fast.read_text() == FAST
+
+
+def test_a_narrow_terminal_shows_form_or_text(fast):
+    async def screenplay(stage: Stage) -> None:
+        assert stage.screen.form.display
+        assert not stage.screen.toml.region.area
+        await stage.press("e")
+        await stage.pilot.pause()
+        assert stage.screen.toml.region.height >= 8
+        assert not stage.screen.form.region.area
+        await stage.press("escape")
+        await stage.pilot.pause()
+        assert stage.screen.form.region.height >= 8
+        assert stage.screen.form.rows.has_focus
+        await stage.pilot.click("#to-toml")
+        await stage.pilot.pause()
+        assert stage.screen.toml.has_focus
+
+    play(screenplay, size=(80, 24))
