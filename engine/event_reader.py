@@ -18,8 +18,8 @@ class EventReader:
     """Reads a run's events in order, over all generations, each once.
 
     A half line at the end is not yet there. A line that is no event, holds NaN or Infinity, or is
-    longer than 16 MiB is skipped and counted in `num_skipped`. Each event gets its `generation`. A file that has become shorter, or another one, is read from its start again, which
-    `num_restarts` counts.
+    longer than 16 MiB is skipped and counted in `num_skipped`. Each event gets its `generation`. A file
+    that has become shorter, or another one, is read from its start again: `num_restarts` counts that.
 
     Args:
         run: the run to follow.

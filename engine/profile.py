@@ -192,7 +192,7 @@ def find(ref: str | Path, skip: Sequence[Path] = ()) -> Path:
     """
     text = os.fspath(ref)
     if text.endswith(".toml") or os.sep in text:
-        path = Path(text).expanduser()
+        path = _typed_path(text)
         if path.is_file():
             return path
         raise ProfileError(f"there is no profile file {path}", "kid profiles list shows what there is")
@@ -201,6 +201,13 @@ def find(ref: str | Path, skip: Sequence[Path] = ()) -> Path:
             return file.path
     names = [file.name for file in available()]
     raise ProfileError(f"there is no profile '{text}'", nearest(text, names))
+
+
+def _typed_path(text: str) -> Path:
+    try:
+        return paths.typed_path(text)
+    except UsageError as error:
+        raise ProfileError(error.message, error.mend) from None
 
 
 def json_schema() -> dict[str, Any]:
@@ -245,7 +252,7 @@ def _base(base: object, path: Path, chain: tuple[Path, ...]) -> Path:
     if not isinstance(base, str) or not base:
         raise ProfileError(f"{path}: extends must be the name or path of a profile, in quotes")
     if base.endswith(".toml") or os.sep in base:
-        return find(path.parent / Path(base).expanduser())
+        return find(path.parent / _typed_path(base))
     try:
         # A project's own `demo` may extend the shipped `demo`.
         return find(base, skip=chain)
@@ -261,10 +268,10 @@ def _read(path: Path, text: str | None) -> dict[str, Any]:
         raise ProfileError(f"{path}: cannot be read: it is no file")  # a pipe would never answer
     try:
         return tomli.loads(path.read_text("utf-8") if text is None else text)
-    except tomli.TOMLDecodeError as error:
-        raise ProfileError(f"{path}: not valid TOML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ProfileError(f"{path}: cannot be read: {error}") from None
+    except (ValueError, RecursionError) as error:  # what is no TOML; too long a number; too deep a list
+        raise ProfileError(f"{path}: not valid TOML: {error}") from None
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -334,7 +341,7 @@ def _toml_value(text: str) -> Any:
     """A TOML value; what is not one, such as a bare word or a path, is taken as text."""
     try:
         parsed = tomli.loads(f"value = {text}")
-    except tomli.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
     return parsed["value"] if parsed.keys() == {"value"} else text
 

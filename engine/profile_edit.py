@@ -50,7 +50,7 @@ def read(path: Path, text: str) -> Reading:
     """
     try:
         own = tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # what is no TOML; too long a number; too deep a list
         return Reading({}, [Problem("", f"not valid TOML: {error}", "")])
     extends = own.pop(EXTENDS, None)
     try:
@@ -122,7 +122,7 @@ def typed(key: str, text: str) -> Any:
         return text
     try:
         return tomlkit.value(text)
-    except TOMLKitError:
+    except (TOMLKitError, ValueError, RecursionError):
         return text
 
 
@@ -169,7 +169,7 @@ def with_value(text: str, key: str, value: Any) -> str:
     """
     try:
         document = tomlkit.parse(text)
-    except TOMLKitError as error:
+    except (TOMLKitError, ValueError, RecursionError) as error:
         raise ProfileError(f"not valid TOML: {error}") from None
     *tables, last = key.split(".")
     table: Any = document

@@ -75,6 +75,7 @@ class KidApp(App[None]):
         service_command: Sequence[str] = launch.ENGINE_COMMAND,
     ) -> None:
         super().__init__()
+        self.animation_level = "none"  # over ssh each frame of one is sent
         self.config = config or Config()
         self.readonly = readonly
         self.data_dir = data_dir

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
-from itertools import count
 from typing import Any
 
 from engine.errors import RunError
@@ -22,6 +21,9 @@ GONE = "the run's directory is gone"
 _NUM_STEPS = 200
 _NUM_OTHERS = 1000
 _NUM_REWRITES = 100
+_NUM_PLACES = 4096
+_PLACE_BYTES = 256 * 1024
+_MOST_AGAIN_BYTES = 32 * 1024 * 1024
 _LONGEST_WORDS = 500
 _LARGEST = 2**63
 _DEEPEST = 6
@@ -72,7 +74,7 @@ class History:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._lock = threading.Lock()
-        self._polled = False
+        self._polled = self._failed = False
         self._problem = ""
         self._snapshot: Snapshot | None = Snapshot(behind=True)
         self._begin()
@@ -82,7 +84,9 @@ class History:
 
         What is wrong with the files is told by the snapshot's `problem`.
         """
-        reader = self._reader
+        if self._failed:
+            return False
+        reader, place = self._reader, self._reader.position
         before = (reader.num_restarts, reader.num_skipped, reader.behind)
         events: list[dict[str, Any]] = []
         try:
@@ -96,20 +100,20 @@ class History:
         with self._lock:
             self._problem, self._snapshot, self._polled = problem, None, True
             if now[0] == before[0]:
-                self._take(events)
+                self._take(events, place)
             else:  # the past that was read is not what the files say now
                 self._begin()
         return True
 
     def fail(self, problem: str) -> None:
-        """Say that this run cannot be followed, and why."""
+        """Give this run up: it is not read any more, and the snapshot says why."""
         with self._lock:
-            self._problem, self._snapshot = problem, None
+            self._failed, self._problem, self._snapshot = True, problem, None
 
     @property
     def behind(self) -> bool:
         """Whether more is on disk than was read yet."""
-        return not self._polled or self._reader.behind
+        return not self._failed and (not self._polled or self._reader.behind)
 
     def snapshot(self) -> Snapshot:
         """What is known now; the same object as long as nothing changes."""
@@ -141,6 +145,24 @@ class History:
         with self._lock:
             return self._series.curve(name, buckets, start, stop, x) if self._series else Curve(name)
 
+    def detail(self, names: Sequence[str], buckets: int, start: float, stop: float) -> tuple[Curve, ...]:
+        """As `curve` from step `start` to `stop`, but read from disk again: exact up to 4 096 steps.
+
+        Takes up to half a second: not for the screen's thread. The curves are empty where the range is
+        longer than 32 MiB of events, or the events are gone.
+        """
+        with self._lock:
+            places, end = list(self._places), self._reader.position
+        # Steps that were done again stand twice; the later one is at or behind the last place that fits.
+        first = max((at for at, (low, _) in enumerate(places) if low <= start), default=0)
+        last = max((at for at, (low, _) in enumerate(places) if low <= stop), default=-1)
+        if last >= first:
+            series = Series()
+            until = places[last + 1][1] if last + 1 < len(places) else end
+            if self._read_again(series, places[first][1], until, start, stop):
+                return tuple(series.curve(name, buckets) for name in names)
+        return tuple(Curve(name) for name in names)
+
     def recent(self, name: str) -> tuple[float, ...]:
         """A metric's values in the newest steps, 200 at most, oldest first."""
         with self._lock:
@@ -158,34 +180,47 @@ class History:
             return GONE
         return "its events are gone" if offset and not self.run.events_path(generation).exists() else ""
 
+    def _read_again(
+        self, series: Series, place: tuple[int, int], until: tuple[int, int], start: float, stop: float
+    ) -> bool:
+        """Put the steps of a range into a series; whether there was no more than may be read."""
+        reader = EventReader(self.run, *place)
+        for _ in range(_MOST_AGAIN_BYTES // _PLACE_BYTES):
+            try:
+                events = reader.poll(_PLACE_BYTES)
+            except RunError:
+                return False
+            steps = [event for event in events if event["kind"] == "step" and _is_number(event.get("step"))]
+            series.extend([event for event in steps if start <= event["step"] <= stop])
+            if reader.position >= until or not reader.behind:
+                return True
+        return False
+
     def _begin(self) -> None:
         """Everything as before the first event."""
         self._reader = EventReader(self.run)
         self._polled = False
         self._view = View()
         self._series: Series | None = None  # made by the thread that polls: it loads numpy
+        # Lowest step and where its piece of the files begins, a piece being 256 KiB or more.
+        self._places: list[tuple[float, tuple[int, int]]] = []
         self._steps: deque[tuple[int, Event]] = deque(maxlen=_NUM_STEPS)
         self._step_lines: dict[int, LogLine] = {}
         self._others: deque[tuple[int, LogLine]] = deque(maxlen=_NUM_OTHERS)
         self._rewrites: deque[Event] = deque(maxlen=_NUM_REWRITES)
-        self._numbers = count()
         self._num_events = 0
         self._num_damaged = 0
 
-    def _take(self, events: list[dict[str, Any]]) -> None:
-        numbered = list(zip(self._numbers, events, strict=False))
-        steps = [pair for pair in numbered if pair[1]["kind"] == "step"]
-        self._num_events += len(events)
+    def _take(self, events: list[dict[str, Any]], place: tuple[int, int]) -> None:
+        steps = [event for event in events if event["kind"] == "step"]
         if steps:
             self._series = self._series or Series()
-            self._series.extend([event for _, event in steps])
-            self._steps.extend(steps[-_NUM_STEPS:])
-            if len(steps) < len(numbered):
-                newest = steps[-1][0]
-                numbered = [pair for pair in numbered if pair[1]["kind"] != "step" or pair[0] == newest]
-            else:
-                numbered = steps[-1:]
-        for number, event in numbered:
+            self._note_place(self._series.extend(steps), place)
+        for number, event in enumerate(events, self._num_events):
+            if event["kind"] == "step":
+                self._steps.append((number, event))
+                if event is not steps[-1]:  # the newest step tells where the run is
+                    continue
             if not _is_sound(event):
                 self._num_damaged += 1
                 continue
@@ -194,6 +229,21 @@ class History:
                 self._rewrites.append(event)
             if event["kind"] != "step":
                 self._others.append((number, _line(event)))
+        self._num_events += len(events)
+
+    def _note_place(self, low: float, place: tuple[int, int]) -> None:
+        """Remember where steps stand on disk, to find them again."""
+        if self._places:
+            last_low, last = self._places[-1]
+            if place[0] == last[0] and place[1] - last[1] < _PLACE_BYTES:
+                self._places[-1] = (min(low, last_low), last)
+                return
+        self._places.append((low, place))
+        if len(self._places) > _NUM_PLACES:
+            lows = [one for one, _ in self._places]
+            self._places = [
+                (min(lows[at : at + 2]), self._places[at][1]) for at in range(0, len(self._places), 2)
+            ]
 
     def _lines(self) -> tuple[LogLine, ...]:
         known = self._step_lines

@@ -16,7 +16,7 @@ _BOARD_SECONDS = 1.0
 _POLL_SECONDS = 0.2
 _CALL_SECONDS = 0.25
 _BYTES_A_TURN = 256 * 1024
-_WORK_SECONDS = 0.005
+_WORK_SECONDS = 0.01
 _YIELD_SECONDS = 0.001
 _NUM_KEPT = 8
 
@@ -25,14 +25,17 @@ class Monitor:
     """Keeps the list of runs and the followed runs' events up to date.
 
     Args:
-        on_board: gets every change of the rows.
-        on_run: gets the id of a followed run of which there is news, at most four times a second each.
+        on_board: gets the rows, at first and whenever they change.
+        on_run: gets the id of a followed run of which there is news, four times a second each, and at
+            once when all that is on disk has been read.
 
     Both are called from the monitor's thread.
     """
 
     def __init__(self, on_board: Callable[[tuple[Row, ...]], None], on_run: Callable[[str], None]) -> None:
         self.rows: tuple[Row, ...] = ()
+        self.has_looked = False
+        """Whether `rows` is what there is: at first nobody has looked yet."""
         self.problem = ""
         """Why the runs cannot be listed, "" if they can."""
         self.hardware = ""
@@ -117,8 +120,8 @@ class Monitor:
         self._board_due = time.monotonic() + _BOARD_SECONDS
         rows = board.refresh()
         self.problem = board.problem
-        if rows != self.rows:
-            self.rows = rows
+        if rows != self.rows or not self.has_looked:
+            self.rows, self.has_looked = rows, True
             self._on_board(rows)
         return False
 
@@ -129,9 +132,12 @@ class Monitor:
             history = self.history(run_id)
             if history is None:
                 continue
+            was_behind = history.behind
             try:
                 if history.poll(_BYTES_A_TURN):
                     self._news.add(run_id)
+                if was_behind and not history.behind:
+                    self._told.pop(run_id, None)  # the whole of it is there: said at once
                 behind |= history.behind
             except Exception as error:  # a run that cannot be followed leaves the others alone
                 history.fail(f"cannot be followed: {type(error).__name__}: {error}")

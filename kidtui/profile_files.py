@@ -67,14 +67,14 @@ def text_of(path: Path) -> str:
     """
     try:
         if not path.is_file():
-            raise OpenError(f"{path} is no file" if path.exists() else f"{path} is no longer there")
+            raise OpenError(f"{path.name} is no file" if path.exists() else f"{path.name} is no longer there")
         if path.stat().st_size > _LARGEST:
-            raise OpenError(f"{path} is too large for a profile")
+            raise OpenError(f"{path.name} is too large for a profile")
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise OpenError(f"{path} is not UTF-8 text (byte {error.start})") from error
+        raise OpenError(f"{path.name} is not UTF-8 text (byte {error.start})") from error
     except OSError as error:
-        raise OpenError(f"{path} cannot be read: {error.strerror}") from error
+        raise OpenError(f"{path.name} cannot be read: {error.strerror}") from error
 
 
 def stamps() -> dict[Path, tuple[int, int] | None]:

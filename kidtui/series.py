@@ -65,11 +65,15 @@ class Series:
         """The metrics that have a value, parts of a step as `ms.<part>`."""
         if not self._length:
             return ()
-        some = self._num[: self._length].any(axis=0)
+        some = self._num[: self._length].sum(axis=0) > 0
         return tuple(name for name, column in self._columns.items() if some[column])
 
-    def extend(self, steps: Sequence[Mapping[str, Any]]) -> None:
-        """Take up step events, oldest first; those without a step number are left out."""
+    def extend(self, steps: Sequence[Mapping[str, Any]]) -> float:
+        """Take up step events, oldest first; those without a step number are left out.
+
+        Returns:
+            The lowest step number among them, inf where there is none.
+        """
         import numpy as np
 
         number = _floats([event.get("step") for event in steps])
@@ -77,7 +81,7 @@ class Series:
             steps = [event for event, one in zip(steps, number, strict=True) if one == one]
             number = number[~np.isnan(number)]
         if not steps:
-            return
+            return math.inf
         parts = [ms if isinstance(ms := event.get("ms"), dict) else {} for event in steps]
         self._add_columns(steps, parts)
         values = self._table(steps, parts)
@@ -88,6 +92,7 @@ class Series:
         for start, stop in zip([0, *falls], [*falls, len(steps)], strict=True):
             self._rewind(number[start])
             self._append(advance[start:stop], values[start:stop])
+        return float(number.min())
 
     def curve(
         self, name: str, buckets: int, start: float | None = None, stop: float | None = None, x: str = "step"
@@ -209,8 +214,6 @@ class Series:
         to = at + len(starts)
         ends = np.append(starts[1:], len(points)) - 1
         there = ~np.isnan(values)
-        if room:  # the last bucket goes on
-            self._last[at] = points[ends[0]]
         self._first[self._length : to] = points[starts[bool(room) :]]
         self._last[at:to] = points[ends]
         new = slice(self._length, to)

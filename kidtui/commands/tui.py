@@ -22,9 +22,9 @@ def tui(
     """
     from engine.errors import UsageError
 
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageError(
-            "kid tui needs a terminal on stdin and stdout",
+            "kid tui needs a terminal on stdin, stdout and stderr",
             "kid runs list and kid runs logs -f show the same in pipes",
         )
     from kidtui import config

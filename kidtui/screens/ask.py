@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import DescendantFocus
 from textual.message import Message
-from textual.widget import Widget
-from textual.widgets import Input, Static, Tab, Tabs
+from textual.widgets import Input, Static
 
 from engine.errors import KidError, fault
 from kidtui import keys, subjects
 from kidtui.cells import shown
-from kidtui.screens.base import KidScreen
+from kidtui.screens.ask_layout import AskLayout
 from kidtui.screens.choose import Choose, EditSql
 from kidtui.subjects import Subject
 from kidtui.widgets.answer_pane import AnswerPane
@@ -31,34 +29,17 @@ if TYPE_CHECKING:
     from kidtui.student import Choice
 
 FIRST_DATABASE = "demo/music"
-_PARTS = ("student", "teacher", "difference", "schema")
 _ROOM = 120
 _SECONDS_A_DRAWING = 0.1
 _SECONDS_TO_END = 2.5
 
 
-class AskScreen(KidScreen):
+class AskScreen(AskLayout):
     """The fourth screen. The service starts when a question is about to be written, and ends with the app."""
 
     place = "ask"
     title_ = "Ask"
-    AUTO_FOCUS = "#student _Words"
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings("ask")
-    DEFAULT_CSS = """
-    AskScreen #ask { height: 1fr; }
-    AskScreen #facts { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
-    AskScreen #question { background: transparent; }
-    AskScreen #answers { height: 2fr; }
-    AskScreen AnswerPane { width: 1fr; height: 1fr; }
-    AskScreen #difference { height: auto; min-height: 3; max-height: 35%; }
-    AskScreen #schema { dock: left; width: 30; height: 1fr; }
-    AskScreen #parts { display: none; }
-    AskScreen.-narrow #parts { display: block; }
-    AskScreen.-narrow .part { display: none; }
-    AskScreen.-narrow .part.-shown { display: block; }
-    AskScreen.-narrow #schema { dock: none; width: 100%; }
-    AskScreen.-narrow #difference { height: 1fr; max-height: 100%; }
-    """
 
     class Heard(Message):
         """The service tells something of a request."""
@@ -85,20 +66,6 @@ class AskScreen(KidScreen):
         self._answers: dict[str, Answer] = {}
         self._undrawn: set[str] = set()
         self._waiting: Callable[[], None] | None = None  # until student and database are found
-
-    def body(self) -> Iterator[Widget]:
-        with Vertical(id="ask"):
-            yield Static("", markup=False, id="facts")
-            question = Question("a question about this database", id="question", classes="pane")
-            question.border_title = "question"
-            yield question
-            yield Tabs(*(Tab(part, id=f"tab-{part}") for part in _PARTS), id="parts")
-            with Horizontal(id="answers", classes="part -shown"):
-                asks = "/ writes a question, Enter asks it"
-                yield AnswerPane("student", asks, id="student", classes="pane part -shown")
-                yield AnswerPane("teacher", "t asks the teacher the same", id="teacher", classes="pane part")
-            yield DifferencePane(id="difference", classes="pane part")
-            yield SchemaTree(id="schema", classes="pane part")
 
     def on_mount(self) -> None:
         self._ticker = self.set_interval(_SECONDS_A_DRAWING, self._draw, pause=True)
@@ -182,7 +149,6 @@ class AskScreen(KidScreen):
         self.query_one(SchemaTree).mark(())
         self.query_one(DifferencePane).show(None)
         self._draw()
-        self._show_facts()
         if self.query_one(Question).has_focus:
             self._prepare()
         if self._choice and self._database and (waiting := self._waiting):
@@ -248,7 +214,7 @@ class AskScreen(KidScreen):
         self._open[talk.request(op, self._database.path, **fields)] = part, answer
         self._undrawn.add(part)
         self.query_one(SchemaTree).mark(())
-        self._show_part(part)
+        self.show_part(part)
         self._ticker.resume()
         self._draw()
 
@@ -280,7 +246,7 @@ class AskScreen(KidScreen):
         self._answers[part] = answer = Answer("")
         answer.take({"event": "error", "message": error.message, "mend": error.mend})
         self._undrawn.add(part)
-        self._show_part(part)
+        self.show_part(part)
         self._draw()
 
     # What is drawn
@@ -304,26 +270,11 @@ class AskScreen(KidScreen):
         state = self._conversation.state if self._conversation else "not started"
         glyph, style = _STATES.get(state, ("…", "$warning"))
         facts = Content.assemble((self._about, "bold $primary"), f"  {who}  ", (f"{glyph} {state}", style))
-        self.query_one("#facts", Static).update(facts)
-
-    def _show_part(self, part: str) -> None:
-        self.query_one(Tabs).active = f"tab-{part}"
-
-    @property
-    def _part(self) -> str:
-        """The one that is shown where one is shown at a time."""
-        return self.query_one(Tabs).active.removeprefix("tab-")
-
-    @on(Tabs.TabActivated)
-    def _part_chosen(self) -> None:
-        shown_now = {self._part, "answers" if self._part in ("student", "teacher") else ""}
-        for widget in self.query(".part"):
-            widget.set_class(widget.id in shown_now, "-shown")
+        line = self.query_one("#facts", Static)
+        if facts != line.content:
+            line.update(facts, layout=False)
 
     # Keys
-
-    def action_question(self) -> None:
-        self.query_one(Question).focus()
 
     def action_cancel(self) -> None:
         """Ends what is under way; else leaves the question."""
@@ -333,16 +284,7 @@ class AskScreen(KidScreen):
             self._conversation.cancel()
         else:
             self._waiting = None
-            self._focus_part()
-
-    def action_part(self, by: int) -> None:
-        """The next of the panes, where only one is shown."""
-        self._show_part(_PARTS[(_PARTS.index(self._part) + by) % len(_PARTS)])
-        self.call_after_refresh(self._focus_part)
-
-    def _focus_part(self) -> None:
-        part = self.query_one(f"#{self._part}" if self.has_class("-narrow") else "#student")
-        (part if part.can_focus else part.query("*").first()).focus()
+            self.focus_part()
 
     def action_teacher(self) -> None:
         student = self._answers.get("student")

@@ -20,7 +20,8 @@ from kidtui import comparison, keys
 from kidtui.comparison import Standing
 from kidtui.screens.base import KidScreen
 from kidtui.series import XS
-from kidtui.widgets.chart import STYLES, Chart, Line
+from kidtui.widgets.chart import Chart
+from kidtui.widgets.curves import STYLES, Line
 from kidtui.widgets.diff_table import DiffTable
 from kidtui.widgets.pareto import Pareto, Point
 from kidtui.widgets.standings import Entry, Standings
@@ -49,6 +50,7 @@ class CompareScreen(KidScreen):
 
     place = "compare"
     title_ = "Compare"
+    AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("compare")]
     DEFAULT_CSS = """
     CompareScreen #empty { width: 100%; height: 1fr; content-align: center middle; text-align: center; }
@@ -57,12 +59,12 @@ class CompareScreen(KidScreen):
     CompareScreen #pareto { width: 2fr; }
     CompareScreen #charts { height: 3fr; min-height: 9; }
     CompareScreen #tables { height: 2fr; min-height: 7; }
-    CompareScreen #standings { width: 63; height: 100%; }
-    CompareScreen #settings { width: 1fr; height: 100%; }
+    CompareScreen #standings { width: 2fr; min-width: 63; height: 100%; }
+    CompareScreen #settings { width: 3fr; height: 100%; }
     CompareScreen.-narrow #charts, CompareScreen.-narrow #tables { layout: vertical; height: auto; }
     CompareScreen.-narrow #curves { width: 100%; height: 14; }
     CompareScreen.-narrow #pareto { width: 100%; height: 12; }
-    CompareScreen.-narrow #standings { width: 100%; height: auto; max-height: 12; }
+    CompareScreen.-narrow #standings { width: 100%; min-width: 0; height: auto; max-height: 10; }
     CompareScreen.-narrow #settings { width: 100%; height: auto; min-height: 5; max-height: 20; }
     CompareScreen.-nothing #panes { display: none; }
     CompareScreen #empty { display: none; }
@@ -76,6 +78,7 @@ class CompareScreen(KidScreen):
         self._range: tuple[float | None, float | None] = (None, None)
         self._profiles: dict[str, Mapping[str, Any]] = {}
         self._next: Timer | None = None
+        self.add_class("-nothing")
 
     def body(self) -> Iterator[Widget]:
         yield Static(Text(_EMPTY), markup=False, id="empty")
@@ -87,8 +90,20 @@ class CompareScreen(KidScreen):
 
     def on_screen_resume(self) -> None:
         self._follow()
+        self.call_after_refresh(self._focus_first)  # by then it is known whether there is one column
+
+    def _focus_first(self) -> None:
         if self.run_ids and self.focused is None:
-            self.query_one(Standings).focus(scroll_visible=False)
+            # In one column the list stands below the first screenful.
+            first = Chart if self.has_class("-narrow") else Standings
+            self.query_one(first).focus(scroll_visible=False)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without runs there is nothing to do but to mark some."""
+        is_own = any(key.action == action for key in keys.of(self.place))
+        if is_own and action != "mark_newest" and not self.run_ids:
+            return False
+        return super().check_action(action, parameters)
 
     @property
     def run_ids(self) -> list[str]:
@@ -124,9 +139,12 @@ class CompareScreen(KidScreen):
     def _show(self) -> None:
         self._next = None
         run_ids = self.run_ids
-        self.set_class(not run_ids, "-nothing")
+        if self.has_class("-nothing") == bool(run_ids):
+            self.set_class(not run_ids, "-nothing")
+            self.refresh_bindings()
         num_left_out = len(self.app.marked) - len(run_ids)
-        self.app.subject = f"{len(run_ids)} runs" + (f" ({num_left_out} more marked)" if num_left_out else "")
+        subject = f"{len(run_ids)} run{'s' if len(run_ids) > 1 else ''}" if run_ids else ""
+        self.app.subject = subject + (f" ({num_left_out} more marked)" if num_left_out else "")
         self._show_curves(run_ids)
         self._show_standings(run_ids)
         self._show_settings(run_ids)
@@ -147,6 +165,8 @@ class CompareScreen(KidScreen):
             xs, ys = self._ex_curve(history)
             return Line(run_id, xs, ys, glyph=glyph)
         curve = history.curve(self._metric, buckets, *self._range, self._x)
+        if len(self.run_ids) > 2:  # more would hide each other
+            return Line(run_id, curve.xs, curve.mean, glyph=glyph)
         return Line(run_id, curve.xs, curve.mean, curve.low, curve.high, glyph)
 
     def _ex_curve(self, history: History) -> tuple[list[float], list[float]]:

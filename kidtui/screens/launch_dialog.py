@@ -78,12 +78,17 @@ def estimate(chosen: Profile, data_dir: Path | None, command: Sequence[str]) -> 
     """
     import psutil
 
-    plan = launch.plan(chosen, data_dir, command)
+    try:
+        plan = launch.plan(chosen, data_dir, command)
+        memory_mb = {str(part): int(size) for part, size in plan["memory_mb"].items()}
+        steps, _ = int(plan["steps"]), memory_mb["total"]
+    except OSError as error:
+        raise KidError(f"cannot start the engine: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise KidError(f"the engine's answer is no plan ({error!r})") from error
     memory = psutil.virtual_memory()
     earlier, step_ms = _earlier(chosen.name)
-    return Estimate(
-        plan["memory_mb"], plan["steps"], memory.total >> 20, memory.available >> 20, step_ms, earlier
-    )
+    return Estimate(memory_mb, steps, memory.total >> 20, memory.available >> 20, step_ms, earlier)
 
 
 def _earlier(name: str) -> tuple[str, float | None]:

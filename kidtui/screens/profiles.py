@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -44,11 +46,11 @@ class ProfilesScreen(KidScreen):
     DEFAULT_CSS = """
     ProfilesScreen {
         & #panes { height: 1fr; }
-        & #profiles { width: 24%; min-width: 28; max-width: 44; height: 1fr; padding: 0; }
+        & #profiles { width: 24%; min-width: 24; max-width: 44; height: 1fr; padding: 0; }
         & #profiles { background: transparent; }
         & #sides { width: 1fr; height: 1fr; }
-        & #form { width: 3fr; height: 1fr; }
-        & #toml { width: 2fr; height: 1fr; background: transparent; }
+        & #form { width: 5fr; height: 1fr; }
+        & #toml { width: 3fr; height: 1fr; background: transparent; }
         & #switch { display: none; height: 1; }
         & #switch Button { min-width: 8; }
         & #status { height: auto; max-height: 4; padding: 0 1; }
@@ -142,9 +144,11 @@ class ProfilesScreen(KidScreen):
         chosen: Path | None,
         then: Callable[[], object] | None,
     ) -> None:
-        self._stamps = stamps
         here = {entry.path: entry for entry in entries}
         current = self._entry.path if self._entry else None
+        if chosen is None and current is not None and current not in here and current.is_file():
+            return  # a look from before it was made: the next one finds it
+        self._stamps = stamps
         wanted = chosen or current or profile_files.first(entries)
         self.listed.show(entries, str(wanted) if wanted else None)
         if chosen is None and current is not None and current not in here:
@@ -158,9 +162,9 @@ class ProfilesScreen(KidScreen):
             if self._read_disk() != self._on_disk:
                 self._say(f"{current.name} has changed on disk; ctrl+s asks before it is overwritten")
         elif wanted != current or self._read_disk() != self._on_disk:
-            self._open(here.get(wanted) if wanted else None)
+            self._open(here.get(wanted, self.listed.entry) if wanted else None)
         else:
-            self._entry = here[wanted] if wanted else None
+            self._entry = here.get(wanted) if wanted else None
             self._check()
         if then is not None:
             then()
@@ -208,7 +212,7 @@ class ProfilesScreen(KidScreen):
 
         def answered(discard: bool | None) -> None:
             if discard:
-                self._opened = self.toml.text
+                self._open(self._entry)
                 then()
             else:
                 self.listed.choose(str(path))
@@ -220,6 +224,7 @@ class ProfilesScreen(KidScreen):
 
     @on(TextArea.Changed)
     def _text_changed(self) -> None:
+        self._fits = ""
         if self._timer is not None:
             self._timer.stop()
         self._timer = self.set_timer(DEBOUNCE_SECONDS, self._check)
@@ -233,6 +238,8 @@ class ProfilesScreen(KidScreen):
             self._status()
             return
         self._reading = profile_edit.read(entry.path, self.toml.text)
+        if self._notice.startswith("✗"):  # it cannot be read: that is all there is to say
+            self._reading = Reading(self._reading.settings, [])
         locked = entry.origin == "shipped" or self.app.readonly or self.toml.read_only
         self.form.show(entry.path, self._reading, locked=locked)
         self.toml.mark(_line_of(self._reading))
@@ -260,6 +267,7 @@ class ProfilesScreen(KidScreen):
         try:
             value = profile_edit.typed(event.key, event.text)
             self.toml.change(profile_edit.with_value(self.toml.text, event.key, value))
+            self._fits = ""
         except KidError as error:
             self.app.say_error(error)
         self._check()
@@ -444,19 +452,22 @@ class ProfilesScreen(KidScreen):
         if chosen := self._profile():
             self._fits = "fits? asking the engine …"
             self._status()
-            self._estimate(chosen, self.toml.text)
+            asked = (chosen, self.toml.text)
+            # Not a worker: these are waited for when the monitor is left, and the engine takes seconds.
+            threading.Thread(target=self._estimate, args=asked, name="fits", daemon=True).start()
 
-    @work(thread=True, group="fits", exclusive=True)
     def _estimate(self, chosen: Profile, text: str) -> None:
         try:
             words = launch_dialog.estimate(chosen, self.app.data_dir, self.app.command).words()
         except KidError as error:
             words = f"✗ fits? {error.message}" + (f"; {error.mend}" if error.mend else "")
-        self.app.call_from_thread(self._estimated, words, text)
+        with suppress(RuntimeError):  # the monitor is left
+            self.app.call_from_thread(self._estimated, words, text)
 
     def _estimated(self, words: str, text: str) -> None:
-        self._fits = words if text == self.toml.text else ""
-        self._status()
+        if text == self.toml.text:
+            self._fits = words
+            self._status()
 
     def action_launch(self) -> None:
         if self._entry is None or self._profile() is None:

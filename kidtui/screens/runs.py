@@ -21,7 +21,8 @@ from kidtui.screens.base import KidScreen
 from kidtui.screens.examples import ExamplesScreen
 from kidtui.screens.run_acts import RunActs
 from kidtui.tail import tail
-from kidtui.widgets.chart import Chart, Line
+from kidtui.widgets.chart import Chart
+from kidtui.widgets.curves import Line
 from kidtui.widgets.eval_pane import EvalPane
 from kidtui.widgets.run_header import RunHeader
 from kidtui.widgets.run_list import ORDERS, RunList
@@ -89,18 +90,21 @@ class RunsScreen(KidScreen):
 
     def on_mount(self) -> None:
         self.query_one(RunList).focus()
-        self.board_changed(self.app.monitor.rows)
         self.set_interval(1.0, self._read_logs)
 
     def on_screen_resume(self) -> None:
         self._follow()
-        self.board_changed(self.app.monitor.rows)
+        if self.app.monitor.has_looked:
+            self.board_changed(self.app.monitor.rows)
 
     # What the monitor reports
 
     def board_changed(self, rows: tuple[Row, ...]) -> None:
+        begins = bool(rows) and self.has_class("-no-runs")
         self.set_class(not rows, "-no-runs")
         self.query_one(RunList).show(rows, self.app.marked)
+        if begins:
+            self.query_one(RunList).focus()
         self._show_header()
 
     def run_changed(self, run_id: str) -> None:

@@ -52,6 +52,7 @@ class AnswerPane(Vertical):
         empty: what to say before there is an answer.
     """
 
+    ALLOW_MAXIMIZE = True
     DEFAULT_CSS = """
     AnswerPane _Words { height: auto; max-height: 100%; }
     AnswerPane.-rows _Words { max-height: 70%; }
@@ -64,6 +65,7 @@ class AnswerPane(Vertical):
         self.border_title = name
         self._empty = empty
         self._answer: Answer | None = None
+        self._text = Content("")
 
     def compose(self) -> ComposeResult:
         with _Words():
@@ -76,8 +78,10 @@ class AnswerPane(Vertical):
         width = max(20, self.content_size.width - 2)
         lines = told(answer, width) if answer else [Content.styled(self._empty, "dim")]
         text = Content("\n").join(lines)
-        self.query_one(Static).update(text)
-        self.query_one(_Words).copy_text = text.plain
+        if text != self._text:
+            self._text = text
+            self.query_one(Static).update(text)
+            self.query_one(_Words).copy_text = text.plain
         self.border_subtitle = Content(_state(answer, doing) if answer else "")
         self._show_rows(answer.last.result if answer and answer.last else None)
 
@@ -151,8 +155,8 @@ def _attempt(attempt: Attempt, width: int) -> Iterator[Content]:
     for problem in attempt.problems:
         if not attempt.failed or problem["message"] != attempt.failed["message"]:  # said once
             yield _marked("✗ check", _with_hint(problem["message"], problem["hint"]), "$error")
-    if not attempt.problems and attempt.model_ms is not None:
-        yield _marked("✓ check", "one query, every name exists", "$success")
+    if not attempt.problems and attempt.model_ms is not None and not attempt.failed:
+        yield _marked("✓ check", "nothing found", "$success")
     if pieces := [(text, share) for text, share in attempt.pieces if text.strip()]:
         yield _line("confidence", ribbon(pieces))
     yield from _failed(attempt)

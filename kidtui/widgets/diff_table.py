@@ -17,6 +17,10 @@ _WIDEST_VALUE = 24
 class DiffTable(DataTable[Text]):
     """Read with the arrow keys; a column belongs to a run."""
 
+    DEFAULT_CSS = """
+    DiffTable > .datatable--fixed { background: $surface; color: $foreground; text-style: bold; }
+    """
+
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id, cursor_type="cell", fixed_columns=1, classes="pane")
         self.border_title = Content("settings that differ")

@@ -80,7 +80,7 @@ def _details(event: Mapping[str, Any]) -> list[Text]:
         parts = [
             f"{name} {narrate.number(of.get('ex'), 2)} {sparks([of.get('ex') or 0.0])}" for name, of in known
         ]
-        lines.append(Text("difficulty  " + "   ".join(parts)))
+        lines.append(Text("difficulty  " + "  ".join(parts)))
     errors = event.get("errors")
     if isinstance(errors, dict) and errors:
         most = sorted(errors.items(), key=lambda item: -_whole(item[1]))
@@ -89,7 +89,7 @@ def _details(event: Mapping[str, Any]) -> list[Text]:
             for name, number in most
             if _whole(number)
         ]
-        lines.append(Text("errors      " + "   ".join(parts)))
+        lines.append(Text("errors      " + "  ".join(parts)))
     return lines
 
 

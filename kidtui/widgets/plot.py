@@ -196,7 +196,7 @@ def draw(
     """Draw axes and series into the grid, from row `top` down; None where there is no room."""
     rows_below = 2 if grid.height - top >= 5 else 0
     height = grid.height - top - rows_below
-    marks = ticks(y, max(2, (height + 1) // 2))
+    marks = ticks(y, min(8, max(2, (height + 1) // 2)))
     room = min(_ROOM_OF_Y, max((len(short(mark)) for mark in marks), default=0))
     left = room + 1 if grid.width >= 24 else 0
     frame = Frame(x, y, left, top, grid.width - left, height)

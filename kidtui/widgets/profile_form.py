@@ -20,6 +20,7 @@ from textual.widgets.option_list import Option
 from engine import profile, profile_edit
 from engine.profile_edit import EXTENDS, Reading, Setting
 from kidtui.cells import shown
+from kidtui.widgets.profile_list import CalmOptionList
 
 DEBOUNCE_SECONDS = 0.1
 """After the last key, before what was typed is looked at."""
@@ -27,7 +28,7 @@ _TABLE = "in use"
 _EXTENDS_HELP = "The profile that this one builds on: a name or a path. It says what is not said here."
 
 
-class Rows(OptionList):
+class Rows(CalmOptionList):
     """The keys, under the headings of their tables. Ids are dotted keys."""
 
     @property
@@ -92,7 +93,7 @@ class ProfileForm(Vertical):
         yield Static("", id="key-help", markup=False)
         with Horizontal(id="value-line"):
             yield Label("", markup=False)
-            yield Input(compact=True)
+            yield Input(compact=True, select_on_focus=False)
 
     def on_mount(self) -> None:
         self.border_title = Content("Keys")

@@ -16,7 +16,19 @@ from kidtui.profile_files import Entry
 _TITLES = {"user": "yours", "project": "this project's", "shipped": "shipped"}
 
 
-class ProfileList(OptionList):
+class CalmOptionList(OptionList):
+    """An OptionList in which one click moves the cursor, and two do what enter does."""
+
+    async def _on_click(self, event: events.Click) -> None:
+        event.prevent_default()
+        at = event.style.meta.get("option")
+        if at is not None and not self.get_option_at_index(at).disabled:
+            self.highlighted = at
+            if event.chain > 1:
+                self.action_select()
+
+
+class ProfileList(CalmOptionList):
     """Profiles under the heading of their origin. Posts OptionList's own messages; ids are paths."""
 
     DEFAULT_CSS = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 from textual.widgets import Static
 
+from engine.runs import LIVE_STATES
 from kidtui import narrate, states
 from kidtui.board import Row
 from kidtui.cells import shown
@@ -17,7 +18,7 @@ class RunHeader(Static):
     """The facts of the chosen run."""
 
     DEFAULT_CSS = """
-    RunHeader { height: 3; padding: 0 1; }
+    RunHeader { height: 3; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
     def __init__(self, id: str | None = None) -> None:
@@ -32,18 +33,19 @@ class RunHeader(Static):
 
     def _state(self, row: Row, snapshot: Snapshot | None) -> Text:
         glyph, word = states.GLYPHS.get(row.state, "?"), states.word(row.state, row.quiet_s)
-        line = Text.assemble((shown(row.id, 60), "bold"), f"  {glyph} {word}")
+        alive = row.state in LIVE_STATES
+        pid = f" (pid {row.pid})" if alive and row.pid else ""
+        line = Text.assemble((shown(row.id, 60), "bold"), f"  {glyph} {word}{pid}")
         if row.problem:
             return line
         parts = []
         if row.total_steps:
             parts.append(f"step {narrate.count(row.step or 0)}/{narrate.count(row.total_steps)}")
-        if row.state in ("starting", "running", "paused", "stopping"):
+        if alive:
             if row.phase and row.phase != "training":
                 parts.append(self._phase(row, snapshot))
             if row.step and row.eta_s is not None:
                 parts.append(f"eta {narrate.duration(row.eta_s)}")
-            parts.append(f"pid {row.pid}" if row.pid else "")
         parts.append(f"gen {row.generation}" if row.generation > 1 else "")
         step = snapshot.view.step if snapshot else {}
         if step:

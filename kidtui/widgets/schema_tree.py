@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
+from textual import on
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
@@ -49,11 +50,9 @@ class SchemaTree(Tree[Pair]):
         self.border_subtitle = f"{narrate.count(len(tables))} tables"
         is_small = sum(map(len, tables.values())) <= _OPEN_AT_FIRST
         for table, columns in tables.items():
-            node = self.root.add(Text(shown(table, _ROOM)), (table, ""), expand=is_small)
-            for column in columns[:_MOST_COLUMNS]:
-                node.add_leaf(Text(shown(column, _ROOM)), (table, column))
-            if len(columns) > _MOST_COLUMNS:
-                node.add_leaf(Text(f"… {narrate.count(len(columns) - _MOST_COLUMNS)} more"))
+            node = self.root.add(Text(shown(table, _ROOM)), (table, ""), allow_expand=bool(columns))
+            if is_small:
+                self._open(node)
         self.root.expand()
 
     def mark(self, columns: Collection[Pair], unknown: Sequence[str] = ()) -> None:
@@ -64,7 +63,7 @@ class SchemaTree(Tree[Pair]):
             if node.data is None:
                 node.remove()
             elif self._is_used(node):
-                node.expand()
+                self._open(node)
         for at, message in enumerate(unknown):
             self.root.add_leaf(Text(shown(message, _ROOM)), before=at)
         self._invalidate()
@@ -90,6 +89,25 @@ class SchemaTree(Tree[Pair]):
         name = node.label.copy() if isinstance(node.label, Text) else Text(str(node.label))
         name.stylize(own + style + Style(bold=is_table or kind == "schema--used" or None))
         return label.append_text(name)
+
+    @on(Tree.NodeExpanded)
+    def _expanded(self, event: Tree.NodeExpanded[Pair]) -> None:
+        self._fill(event.node)
+
+    def _open(self, node: TreeNode[Pair]) -> None:
+        self._fill(node)
+        node.expand()
+
+    def _fill(self, node: TreeNode[Pair]) -> None:
+        """Adds a table's columns, when they are first looked at: there can be very many."""
+        if node.children or node.data is None:
+            return
+        table, _ = node.data
+        columns = self._tables[table]
+        for column in columns[:_MOST_COLUMNS]:
+            node.add_leaf(Text(shown(column, _ROOM)), (table, column))
+        if len(columns) > _MOST_COLUMNS:
+            node.add_leaf(Text(f"… {narrate.count(len(columns) - _MOST_COLUMNS)} more"), (table, "\0"))
 
     def _is_used(self, node: TreeNode[Pair]) -> bool:
         return node.data is not None and (node.data[0].lower(), node.data[1].lower()) in self._used

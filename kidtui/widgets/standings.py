@@ -13,12 +13,18 @@ from kidtui import narrate, states
 from kidtui.cells import shown
 from kidtui.comparison import DOMINATED, Standing
 
-_COLUMNS = (("run", 20), ("state", 11), ("EX", 6), ("ms/step", 8), ("", 14))
+_COLUMNS = (("run", 20), ("state", 11), ("EX", 6), ("ms/step", 8), (" place", None))
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line: `place` is a word of `kidtui.comparison`, `problem` why the run cannot be read."""
+    """A line.
+
+    Attributes:
+        state: "" of a run that is gone.
+        place: a word of `kidtui.comparison`.
+        problem: why the run cannot be read, "" if it can; stands in the place of `place`.
+    """
 
     id: str
     glyph: str
@@ -34,6 +40,7 @@ class Standings(DataTable[Text]):
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id, cursor_type="row", cell_padding=0, classes="pane")
         self.border_title = Content("runs")
+        self.border_subtitle = Content("Enter: open")
         self._entries: tuple[Entry, ...] = ()
 
     def on_mount(self) -> None:
@@ -54,25 +61,23 @@ class Standings(DataTable[Text]):
         """Show these runs from now on."""
         if tuple(entries) == self._entries:
             return
-        chosen = self.chosen
+        chosen, before = self.chosen, self.cursor_row
         self._entries = tuple(entries)
         self.clear()
         for entry in self._entries:
             self.add_row(*_cells(entry))
         ids: list[str | None] = [entry.id for entry in self._entries]
-        self.move_cursor(row=ids.index(chosen) if chosen in ids else self.cursor_row)
+        self.move_cursor(row=ids.index(chosen) if chosen in ids else before)
 
 
 def _cells(entry: Entry) -> tuple[Text, ...]:
     style = "dim" if entry.place == DOMINATED else ""
     name = Text(f"{entry.glyph} {shown(entry.id, 17)}", style=style)
-    if entry.problem:
-        return (name, Text("? broken"), Text("–", justify="right"), Text("–", justify="right"),
-                Text(f" {shown(entry.problem, 80)}"))  # fmt: skip
+    state = f"{states.GLYPHS.get(entry.state, '?')} {shown(entry.state, 9)}" if entry.state else "? gone"
     return (
         name,
-        Text(f"{states.GLYPHS.get(entry.state, '?')} {shown(entry.state, 9)}", style=style),
+        Text(state, style=style),
         Text(narrate.number(entry.standing.ex), style=style, justify="right"),
         Text(narrate.count(entry.standing.ms), style=style, justify="right"),
-        Text(f" {entry.place}", style=style),
+        Text(f" {shown(entry.problem or entry.place, 100)}", style=style),
     )

@@ -27,7 +27,7 @@ class TopBar(Widget):
 
     def render(self) -> RenderResult:
         left = Text.assemble((" kid ", "bold reverse"), "  ", (self._title, "bold"), f"  {self.app.subject}")
-        right = Text("   ".join(part for part in (*self._facts(), time.strftime("%H:%M")) if part) + " ")
+        right = Text("   ".join(filter(None, self._facts())) + " ")
         room = self.size.width - left.cell_len
         if right.cell_len >= room:
             right.truncate(max(0, room - 1), overflow="ellipsis")
@@ -38,4 +38,5 @@ class TopBar(Widget):
         return line
 
     def _facts(self) -> list[str]:
-        return ["read-only" if self.app.readonly else "", self.app.alive_words(), self.app.hardware_words()]
+        watching = "read-only" if self.app.readonly else ""
+        return [watching, self.app.alive_words(), self.app.hardware_words(), time.strftime("%H:%M")]

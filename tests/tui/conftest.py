@@ -17,7 +17,7 @@ from engine import runs
 from engine.errors import KidError
 from engine.run_writer import RunWriter
 from engine.runs import Run
-from kidtui import launch
+from kidtui import launch, monitor
 from kidtui.app import KidApp
 from kidtui.config import Config
 from tests.fakes.fake_trainer import REWRITE, evaluate, parts
@@ -45,6 +45,14 @@ def make_run(name: str = "tiny", run_id: str | None = None, steps: int = 30, sta
         )
         writer.finish(state, KidError("no more [bold]room", "free some") if state == "failed" else None)
     return run
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The monitor looks more often than it does for a user, so that tests wait less."""
+    monkeypatch.setattr(monitor, "_BOARD_SECONDS", 0.1)
+    monkeypatch.setattr(monitor, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(monitor, "_CALL_SECONDS", 0.05)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from kidtui.widgets.schema_tree import SchemaTree
 
 REPOSITORY = Path(__file__).parents[2]
 FAKE_ENGINE = (sys.executable, str(REPOSITORY / "tests" / "fakes" / "fake_service.py"))
-WIDE, NARROW = (120, 40), (80, 24)
+WIDE, NARROW = (100, 24), (80, 24)
 SETTINGS = {"name": "t", "student": {"model": "./s"}, "method": {"name": "sft"}}
 WITH_TEACHER = profile.from_values({**SETTINGS, "teacher": {"model": "./t"}})
 
@@ -61,9 +61,8 @@ class Driver:
     async def until(self, holds: Callable[[], object]) -> None:
         for _ in range(1000):
             if holds():
-                await self.pilot.pause()
                 return
-            await self.pilot.pause(0.01)
+            await asyncio.sleep(0.01)
         raise AssertionError("it does not come")
 
     async def ask(self, text: str) -> None:
@@ -98,6 +97,7 @@ def drive(steps: Callable[[Driver], Awaitable[None]], size: tuple[int, int] = WI
 
     async def run() -> None:
         app = KidApp(service_command=FAKE_ENGINE)
+        app.animation_level = "none"
         async with app.run_test(size=size) as pilot:
             await pilot.press("4")
             driver = Driver(app, pilot)
@@ -131,8 +131,9 @@ def test_a_question_is_answered_and_compared_with_the_teacher(database: Path) ->
         assert "✗ rows are not the same" in driver.words("difference")
         assert "only student: 1 of 2 rows\n    [red]x" in driver.words("difference")
 
+        before = driver.screen._answers["teacher"]
         await driver.pilot.press("escape", "t")  # leaves the question, then asks the teacher again
-        assert str(driver.screen.query_one("#teacher", AnswerPane).border_subtitle).startswith("…")
+        await driver.until(lambda: driver.screen._answers["teacher"] is not before)
         await driver.ended("teacher")
 
         await driver.pilot.press("c")
@@ -162,6 +163,8 @@ def test_a_failure_brings_a_second_attempt_and_refused_sql_a_line(database: Path
         await driver.ended()
         await driver.until(lambda: "DROP is not run" in driver.words("student"))
         assert driver.rows() == []
+        assert "✓ check" not in driver.words("student")
+        assert driver.schema()[0].startswith("✗ ")
 
         await driver.ask("no way")
         await driver.until(lambda: "SELECT 2" in driver.words("student"))
@@ -171,6 +174,13 @@ def test_a_failure_brings_a_second_attempt_and_refused_sql_a_line(database: Path
         await driver.ask("escape")
         await driver.until(lambda: driver.rows() == [["\\x1b[2J"], ["\\x1b[2J"]])
         assert "\x1b" not in driver.words("student")
+
+        columns = ", ".join(f"n AS c{number}" for number in range(41))
+        numbers = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r LIMIT 300)"
+        await driver.ask(f"write {numbers} SELECT {columns} FROM r")
+        cut = "✓ rows  first 200 rows; there are more; 40 of 41 columns"
+        await driver.until(lambda: cut in driver.words("student"))
+        assert [len(driver.rows()), len(driver.rows()[0])] == [200, 40]
 
     drive(steps)
 

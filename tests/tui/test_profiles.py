@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 from textual import events
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import Input, Static
 
+import kidtui
 from engine import paths, profile, runs
 from engine.profile import Profile
 from kidtui.app import KidApp
 from kidtui.screens.dialogs import Confirm, Prompt
-from kidtui.screens.launch_dialog import LaunchDialog, overrides
+from kidtui.screens.launch_dialog import Estimate, LaunchDialog, overrides
 from kidtui.screens.profiles import ProfilesScreen
 
 FAST = '# my own\nextends = "demo"\ndescription = "quick"\n\n[train]\nmax_steps = 20  # enough\n'
@@ -27,11 +29,28 @@ SIGNS = {"space": " ", "minus": "-", "equals_sign": "=", "left_square_bracket": 
 MEMORY = {"teacher": 512, "student": 1024, "gradients_and_optimizer": 1024, "activations": 512, "total": 3072}
 
 
+BAD_ENGINES = [
+    ((sys.executable, "-c", "import sys; sys.exit(3)"), "could not plan this run (exit code 3)"),
+    ((sys.executable, "-c", "print([])"), "is no plan"),
+    (("./no-such-engine",), "cannot start the engine"),
+]
+
+
+class App(KidApp):
+    """The monitor with this screen first, and without the thread that looks at runs."""
+
+    CSS_PATH = Path(kidtui.__file__).with_name("kid.tcss")
+
+    def on_mount(self, event: events.Mount) -> None:
+        event.prevent_default()
+        self.switch_mode("profiles")
+
+
 Screenplay = Callable[["Stage"], Awaitable[None]]
 
 
 class Stage:
-    def __init__(self, app: KidApp, pilot: Pilot[None]) -> None:
+    def __init__(self, app: App, pilot: Pilot[None]) -> None:
         self.app, self.pilot = app, pilot
         self.launched: list[Profile] = []
         app.launch = self.launched.append  # starts nothing
@@ -39,13 +58,14 @@ class Stage:
         self.screen = app.screen
 
     async def press(self, *keys: str) -> None:
-        """Keys, each once the one before is handled; the pilot's own way waits for an idle processor."""
+        """Keys in quick succession; what they do has happened afterwards."""
         for key in keys:
             event = events.Key(key, SIGNS.get(key, key if len(key) == 1 else None))
             event.set_sender(self.app)
             self.app.post_message(event)
-            for _ in range(2):
+            for _ in range(4):  # app, widget, and back up to the screen whose binding it is
                 await self.pilot.pause(0)
+        await self.pilot.pause()
 
     async def type(self, text: str) -> None:
         """A text into the Input that has the focus."""
@@ -53,6 +73,10 @@ class Stage:
         assert isinstance(focused, Input)
         focused.value = text
         await self.pilot.pause(0)
+
+    async def asked(self, kind: type[Screen[Any]]) -> None:
+        """Wait for a dialog and the keyboard's place in it."""
+        await self.until(lambda: isinstance(self.app.screen, kind) and self.app.focused)
 
     async def until(self, holds: Callable[[], Any], what: str = "") -> None:
         end = time.monotonic() + 5
@@ -85,11 +109,11 @@ class Stage:
         return [entry.name for entry in self.screen.listed.entries.values()]
 
 
-def play(screenplay: Screenplay, size: tuple[int, int] = (120, 40), **options: Any) -> None:
+def play(screenplay: Screenplay, size: tuple[int, int] = (120, 20), **options: Any) -> None:
     async def run() -> None:
-        app = KidApp(**options)
+        app = App(**options)
         async with app.run_test(size=size) as pilot:
-            await pilot.press("2")
+            await pilot.pause()
             stage = Stage(app, pilot)
             await stage.until(lambda: stage.screen.form.rows.option_count)
             await screenplay(stage)
@@ -116,7 +140,8 @@ def test_an_edit_in_the_form_changes_the_text_and_is_saved(fast):
         assert stage.row("method.name") == "name kid ← demo"
         assert stage.row("eval.probes") == "probes 6 default"
         await stage.at("train.max_steps")
-        await stage.press("enter", "backspace", "backspace", "minus", "3")
+        await stage.press("enter")
+        await stage.press("backspace", "backspace", "minus", "3")
         await stage.until(lambda: "must be at least 0" in str(stage.screen.query_one("#key-help").content))
         await stage.press("backspace", "backspace", "3", "1", "enter")
         await stage.pilot.pause()
@@ -135,9 +160,11 @@ def test_an_edit_in_the_form_changes_the_text_and_is_saved(fast):
         assert "sft" not in stage.text
         await stage.press("u")
         await stage.until(lambda: stage.row("method.name") == "name sft this file")
-        await stage.press("enter", *["delete"] * 3, *["backspace"] * 3, "enter")
+        await stage.press("enter")
+        await stage.press(*["backspace"] * 3, "enter")
         assert stage.row("method.name") == "name kid ← demo"
-        await stage.press("enter", "x", "escape")
+        await stage.press("enter")
+        await stage.press("x", "escape")
         assert stage.screen.form.rows.has_focus
         assert "x" not in stage.row("method.name")
         await stage.press("escape")
@@ -162,9 +189,11 @@ def test_an_edit_of_the_text_changes_the_form_and_faults_stand_at_their_keys(fas
         assert stage.screen.form.has_class("-stale")
         assert stage.row("train.seed") == "seed 7 this file"
         before = stage.text
-        await stage.press("escape", "space", "enter")
+        await stage.press("escape")
+        await stage.press("space", "enter")
         assert stage.text == before
-        await stage.press("e", "backspace")
+        await stage.press("e")
+        await stage.press("backspace")
         await stage.until(lambda: "✓ valid" in stage.status)
         await stage.press("enter", *"sed", "equals_sign", "1")
         await stage.until(lambda: "unknown key 'train.sed'" in stage.status)
@@ -178,7 +207,7 @@ def test_a_shipped_profile_is_copied_before_it_is_changed():
         shipped = stage.text
         await stage.at("train.seed")
         await stage.press("enter")
-        assert isinstance(stage.app.screen, Prompt)
+        await stage.asked(Prompt)
         assert stage.app.screen.query_one(Input).value == "my-demo"
         await stage.press("enter")
         await stage.until(lambda: stage.screen.form.editing)
@@ -189,11 +218,13 @@ def test_a_shipped_profile_is_copied_before_it_is_changed():
         await stage.press("ctrl+s")
         assert profile.load("my-demo").train.seed == 5
         await stage.choose("demo")
-        await stage.press("e", "x")
-        assert isinstance(stage.app.screen, Prompt)
+        await stage.press("e")
+        await stage.press("x")
+        await stage.asked(Prompt)
         await stage.press("escape")
         assert stage.text == shipped
-        await stage.press("escape", "X", "R")
+        await stage.press("escape")
+        await stage.press("X", "R")
         assert stage.app.screen is stage.screen, "shipped ones are neither deleted nor renamed"
 
     play(screenplay)
@@ -204,26 +235,34 @@ def test_new_duplicate_rename_delete(fast):
 
     async def screenplay(stage: Stage) -> None:
         await stage.choose("fast")
-        await stage.press("n", "enter")
+        await stage.press("n")
+        await stage.asked(Prompt)
+        await stage.press("enter")
         await stage.until(lambda: stage.app.subject == "my-fast")
         assert 'extends = "fast"' in stage.text
         await stage.choose("fast")
         await stage.press("d")
+        await stage.asked(Prompt)
         prompt = stage.app.screen
         await stage.type("child")
         assert "there is a user profile" in str(prompt.query_one(".problem", Static).content)
         await stage.press("enter")
         assert stage.app.screen is prompt, "the name is taken"
-        await stage.press("2", "enter")
+        await stage.type("child2")
+        await stage.press("enter")
         await stage.until(lambda: stage.app.subject == "child2")
         assert stage.text == FAST
         await stage.press("X")
-        assert isinstance(stage.app.screen, Confirm)
-        await stage.press("n", "X", "y")
+        await stage.asked(Confirm)
+        await stage.press("n")
+        await stage.press("X")
+        await stage.asked(Confirm)
+        await stage.press("y")
         await stage.until(lambda: "child2" not in stage.names())
         assert "no longer on disk" in stage.status
         await stage.choose("fast")
         await stage.press("R")
+        await stage.asked(Prompt)
         await stage.type("slow")
         await stage.press("enter")
         await stage.until(lambda: stage.app.subject == "slow")
@@ -241,15 +280,28 @@ def test_unsaved_changes_are_asked_for(fast):
         await stage.at("train.shared_prefix")
         await stage.press("space")
         assert "shared_prefix = false" in stage.text
-        await stage.press("escape", "down")
-        assert isinstance(stage.app.screen, Confirm)
+        await stage.press("escape")
+        await stage.press("down")
+        await stage.asked(Confirm)
         await stage.press("n")
         assert stage.screen.listed.entry.name == "fast"
         assert "shared_prefix = false" in stage.text
         await stage.press("1")
         await stage.press("2")
         assert "shared_prefix = false" in stage.text, "the draft outlives a look at another screen"
-        await stage.press("down", "y")
+        await stage.press("d")
+        await stage.asked(Confirm)
+        await stage.press("y")
+        await stage.asked(Prompt)
+        await stage.press("escape")
+        assert stage.text == FAST, "what is discarded is gone, copied or not"
+        assert not stage.screen.unsaved()
+        await stage.at("train.shared_prefix")
+        await stage.press("space")
+        await stage.press("escape")
+        await stage.press("down")
+        await stage.asked(Confirm)
+        await stage.press("y")
         await stage.until(lambda: stage.app.subject == "other")
         assert fast.read_text() == FAST
 
@@ -268,17 +320,21 @@ def test_files_that_change_behind_the_screen(fast):
         stage.screen._look()
         await stage.until(lambda: "changed on disk" in stage.status)
         await stage.press("ctrl+s")
-        assert isinstance(stage.app.screen, Confirm)
+        await stage.asked(Confirm)
         await stage.press("n")
         assert "# theirs" in fast.read_text()
-        await stage.press("ctrl+s", "y")
+        await stage.press("ctrl+s")
+        await stage.asked(Confirm)
+        await stage.press("y")
         assert "# theirs" not in fast.read_text()
         assert "shared_prefix = false" in fast.read_text()
         await stage.press("space")
         fast.unlink()
         stage.screen._look()
         await stage.until(lambda: "no longer on disk; ctrl+s" in stage.status)
-        await stage.press("ctrl+s", "y")
+        await stage.press("ctrl+s")
+        await stage.asked(Confirm)
+        await stage.press("y")
         assert "shared_prefix = true" in fast.read_text()
         fast.unlink()
         stage.screen._look()
@@ -327,12 +383,13 @@ def test_what_a_run_would_take_and_its_launch(fast):
         await stage.until(lambda: "3.0 GB of" in stage.status)
         assert "teacher 0.5, student 1.0, optimizer 1.0, activations 0.5" in stage.status
         assert f"20 steps · about 10m 00s of steps, as in {run.id}" in stage.status
-        stage.app.command = (sys.executable, "-c", "import sys; sys.exit(3)")
-        await stage.press("f")
-        await stage.until(lambda: "could not plan" in stage.status)
+        for command, words in BAD_ENGINES:
+            stage.app.command = command
+            await stage.press("f")
+            await stage.until(lambda words=words: words in stage.status)
         await stage.press("enter")
+        await stage.asked(LaunchDialog)
         dialog = stage.app.screen
-        assert isinstance(dialog, LaunchDialog)
         await stage.type("train.max_steps=-5")
         await stage.until(lambda: "must be at least 0" in str(dialog.query_one("#launch-problem").content))
         await stage.press("enter")
@@ -341,7 +398,9 @@ def test_what_a_run_would_take_and_its_launch(fast):
         await stage.press("enter")
         await stage.until(lambda: stage.launched)
         assert [(made.train.max_steps, made.train.seed) for made in stage.launched] == [(7, 9)]
-        await stage.press("L", "escape")
+        await stage.press("L")
+        await stage.asked(LaunchDialog)
+        await stage.press("escape")
         assert stage.app.screen is stage.screen
         assert len(stage.launched) == 1
 
@@ -353,6 +412,16 @@ def test_overrides_are_taken_apart():
     assert overrides("  ") == []
 
 
+def test_whether_a_run_fits():
+    def words(here_mb: int, free_mb: int) -> str:
+        return Estimate(MEMORY, 20, here_mb, free_mb, None, "").words()
+
+    assert words(16384, 8192).startswith("✓ fits: 3.0 GB of 16.0 (8.0 free)")
+    assert words(16384, 8192).endswith("20 steps · minutes: after the first run")
+    assert words(16384, 2048).startswith("! tight")
+    assert words(2048, 2000).startswith("✗ does not fit")
+
+
 def test_read_only_changes_nothing(fast):
     async def screenplay(stage: Stage) -> None:
         await stage.choose("fast")
@@ -360,7 +429,8 @@ def test_read_only_changes_nothing(fast):
         assert stage.app.screen is stage.screen
         await stage.at("train.shared_prefix")
         await stage.press("space", "enter", "delete")
-        await stage.press("e", "x", "backspace")
+        await stage.press("e")
+        await stage.press("x", "backspace")
         assert stage.app.screen is stage.screen
         assert stage.text == FAST
         assert "read-only" in stage.status
@@ -384,5 +454,10 @@ def test_a_narrow_terminal_shows_form_or_text(fast):
         await stage.pilot.click("#to-toml")
         await stage.pilot.pause()
         assert stage.screen.toml.has_focus
+        await stage.pilot.click("#profiles", offset=(5, 4))
+        await stage.until(lambda: stage.app.subject == "codegen-350m")
+        assert stage.app.screen is stage.screen, "one click looks, two launch"
+        await stage.pilot.click("#profiles", offset=(5, 4), times=2)
+        await stage.asked(LaunchDialog)
 
     play(screenplay, size=(80, 24))

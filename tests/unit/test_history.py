@@ -13,7 +13,9 @@ from engine import event_reader, profile, runs
 from engine.errors import RunError
 from engine.event_reader import EventReader
 from engine.runs import Run
+from kidtui import history as history_module
 from kidtui.history import GONE, History
+from kidtui.series import Curve, Series
 from kidtui.watch import Progress
 
 PROFILE = profile.Profile.model_validate({"name": "t", "student": {"model": "m"}, "method": {"name": "sft"}})
@@ -226,6 +228,42 @@ def test_a_resumed_run_goes_back_on_its_curves(run: Run) -> None:
     history.poll()
     assert history.snapshot().view.end is None
     assert history.curve("loss", 99).mean == (1, 1, 1, 1, 1, 2)
+
+
+def test_a_narrow_range_is_read_again_exactly(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_module, "_PLACE_BYTES", 2000)
+    monkeypatch.setattr(history_module, "_NUM_PLACES", 50)
+    monkeypatch.setattr(history_module, "Series", lambda: Series(capacity=64))
+    write(run, *(step(at, loss=float(at)) for at in range(1, 2001)))
+    history = History(run)
+    while history.behind:
+        history.poll(3000)
+    assert len(history.curve("loss", 99, 1500, 1520).xs) < 5
+    exact = tuple(float(at) for at in range(1500, 1521))
+    assert history.detail(["loss"], 99, 1500, 1520)[0].mean == exact
+    assert history.detail(["loss"], 99, 1, 2)[0].mean == (1, 2)
+    assert history.detail(["loss"], 99, 1999, 9999)[0].mean == (1999, 2000)
+    assert history.detail(["loss", "lr"], 99, 3000, 4000) == (Curve("loss"), Curve("lr"))
+    monkeypatch.setattr(history_module, "_MOST_AGAIN_BYTES", 10_000)
+    assert history.detail(["loss"], 99, 1, 1900) == (Curve("loss"),)
+    run.events_path(1).unlink()
+    assert history.detail(["loss"], 99, 1, 2) == (Curve("loss"),)
+
+
+@pytest.mark.parametrize("budget", [400, 2500, 100_000])
+def test_a_range_that_was_done_again_is_shown_as_it_was_done_last(
+    run: Run, budget: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_module, "_PLACE_BYTES", 1000)
+    history = History(run)
+    for generation, start in ((1, 1), (2, 61), (3, 31)):
+        write(run, *(step(at, loss=float(generation)) for at in range(start, 101)), generation=generation)
+        history.poll(budget)
+    while history.behind:
+        history.poll(budget)
+    assert history.detail(["loss"], 99, 28, 33)[0].mean == (1, 1, 1, 3, 3, 3)
+    assert history.detail(["loss"], 99, 58, 63)[0].mean == (3,) * 6
+    assert history.detail(["loss"], 99, 1, 3)[0].mean == (1,) * 3
 
 
 # --- what goes wrong ---

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import tomli
 
 from engine import paths, profile, profile_edit
 from engine.errors import KidError, UsageError
@@ -129,6 +130,10 @@ def test_every_key_is_read_with_the_file_that_says_it(write):
         ('extends = "top"\n', "circle"),
         ("extends = 3\n", "extends must be the name"),
         ('extends = "demo"\n[train]\nseed = -1\n', "train.seed = -1 must be at least 0"),
+        ("a = " + "[" * 5000, "not valid TOML"),
+        ("[train]\nseed = " + "9" * 5000, "not valid TOML"),
+        ('extends = "~nobody-here/x.toml"', "is no path"),
+        (f'extends = "{"a" * 5000}.toml"', "is no path"),
     ],
 )
 def test_what_is_wrong_is_one_line(write, text, words):
@@ -169,3 +174,18 @@ def test_the_choices_of_a_key():
     assert profile_edit.choices("method.name") == ("sft", "fkd", "rkd", "kid")
     assert profile_edit.choices("data.evidence") == ("true", "false")
     assert profile_edit.choices("train.seed") == profile_edit.choices("extends") == ()
+
+
+@pytest.mark.parametrize("name", ["qwen-1.5b", "smollm2-135m"])
+def test_whatever_key_is_changed_every_comment_stays(name):
+    text = (paths.shipped_profiles() / f"{name}.toml").read_text()
+    comments = [line for line in text.splitlines() if line.startswith("#")]
+    for key, _ in profile.keys().items():
+        if profile_edit.is_table(key) or key.startswith("recorded"):
+            continue
+        changed = profile_edit.with_value(text, key, 7)
+        assert [line for line in changed.splitlines() if line.startswith("#")] == comments
+        value = tomli.loads(changed)
+        for part in key.split("."):
+            value = value[part]
+        assert value == 7
