@@ -142,6 +142,7 @@ def _tell_sql(written: Written, question: Question, attempt: int, began: float, 
         tokens=[(text, round(probability, 4)) for text, probability in written.tokens],
         votes=written.votes,
         problems=[asdict(problem) for problem in checked.problems],
+        tables=checked.tables,
         columns=checked.columns,
         ms=(time.monotonic() - began) * 1000,
     )

@@ -23,6 +23,7 @@ from kidtui.config import Config
 from kidtui.monitor import Monitor
 from kidtui.palette import KeyCommands
 from kidtui.screens.base import KidScreen
+from kidtui.screens.dialogs import Confirm
 from kidtui.screens.help import HelpScreen
 from kidtui.screens.runs import RunsScreen
 
@@ -63,7 +64,7 @@ class KidApp(App[None]):
     MODES: ClassVar = {"runs": RunsScreen, "profiles": _profiles, "compare": _compare, "ask": _ask}
     HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (100, "-wide")]
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings("app")
-    COMMANDS: ClassVar = {*App.COMMANDS, lambda: KeyCommands}
+    COMMANDS = App.COMMANDS | {lambda: KeyCommands}
 
     def __init__(
         self,
@@ -184,6 +185,17 @@ class KidApp(App[None]):
 
     def action_help(self) -> None:
         self.push_screen(HelpScreen(getattr(self.screen, "place", "app")))
+
+    async def action_quit(self) -> None:
+        """Leave; asks where something would be lost."""
+        screens = [screen for stack in self._screen_stacks.values() for screen in stack]
+        lost = [words for screen in screens if isinstance(screen, KidScreen) and (words := screen.unsaved())]
+        if lost:
+            self.push_screen(
+                Confirm("Leave without saving?", lost[0], "Leave"), lambda yes: self.exit() if yes else None
+            )
+        else:
+            self.exit()
 
     def action_maximise(self) -> None:
         if self.screen.maximized:

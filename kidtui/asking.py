@@ -20,21 +20,13 @@ from engine.protocol import told_cell, told_contrast
 from engine.sql.contrast import Contrast
 from kidtui import launch
 from kidtui.repl.formats import Result
-from kidtui.repl.service import Service
+from kidtui.repl.service import INTERRUPTED, Service
 from kidtui.student import Choice
 
 Event = dict[str, Any]
 
 LIMITS: dict[str, Any] = {"timeout": 30.0, "max_rows": 200}
 """Of every request: seconds for an answer and for a query; rows."""
-_INTERRUPTED = "interrupted"
-
-
-class _Interruptible(Service):
-    def interrupt(self) -> None:
-        """Wakes whoever waits for events; any thread may call this."""
-        for events in list(self._waiting.values()):
-            events.put({"event": _INTERRUPTED})
 
 
 class Conversation:
@@ -56,7 +48,7 @@ class Conversation:
     ) -> None:
         self.choice = choice
         self._tell = tell
-        self._service = _Interruptible(choice.profile, choice.folder, command)
+        self._service = Service(choice.profile, choice.folder, command)
         self._numbers = itertools.count(1)
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._wanted = 0  # the request whose events are told; 0: none
@@ -133,7 +125,7 @@ class Conversation:
                 for event in events:
                     if self._wanted != number:
                         return
-                    if event["event"] != _INTERRUPTED:  # left over from one before
+                    if event["event"] != INTERRUPTED:  # left over from one before
                         self._tell(number, event)
         except Exception as caught:  # the thread lives on whatever happens
             error = caught if isinstance(caught, KidError) else fault(caught)
@@ -157,13 +149,14 @@ class Attempt:
 
     pieces: (text, probability) as they come.
     sql: once it is whole.
-    columns: (table, column) pairs that it uses.
+    tables, columns: that it uses; columns as (table, column) pairs.
     result, failed: one of them, once it has run.
     model_ms, database_ms: milliseconds taken.
     """
 
     pieces: list[tuple[str, float]] = field(default_factory=list)
     sql: str = ""
+    tables: list[str] = field(default_factory=list)
     columns: list[tuple[str, str]] = field(default_factory=list)
     problems: list[Event] = field(default_factory=list)
     model_ms: float | None = None
@@ -196,6 +189,11 @@ class Answer:
         self.own, self.doing, self.attempts = True, "running", [Attempt(sql=sql)]
 
     @property
+    def tables(self) -> list[str]:
+        """What the last SQL reads."""
+        return self.last.tables if self.last else []
+
+    @property
     def columns(self) -> list[tuple[str, str]]:
         """(table, column) pairs that the last SQL uses."""
         return self.last.columns if self.last else []
@@ -223,6 +221,7 @@ class Answer:
             case "sql":
                 self.doing = "running"
                 attempt.sql, attempt.problems, attempt.model_ms = event["sql"], event["problems"], event["ms"]
+                attempt.tables = event["tables"]
                 attempt.columns = [(table, column) for table, column in event["columns"]]
                 attempt.pieces = [(text, share) for text, share in event["tokens"]]
             case "rows":

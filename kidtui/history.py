@@ -51,7 +51,7 @@ class Snapshot:
 
     Attributes:
         view: where the run stands.
-        lines: the last 200 steps and the last 1 000 other events, in their order.
+        lines: the last 200 steps and the last 1 000 other events, in their order; of a phase the newest.
         rewrites: the last 100 samples of rewritten tokens.
         num_events: how many events were read.
         num_skipped: how many lines were no events, or damaged ones.
@@ -207,6 +207,7 @@ class History:
         self._steps: deque[tuple[int, Event]] = deque(maxlen=_NUM_STEPS)
         self._step_lines: dict[int, LogLine] = {}
         self._others: deque[tuple[int, LogLine]] = deque(maxlen=_NUM_OTHERS)
+        self._phase: tuple[int, object] | None = None  # of the last line
         self._rewrites: deque[Event] = deque(maxlen=_NUM_REWRITES)
         self._num_events = 0
         self._num_damaged = 0
@@ -228,8 +229,16 @@ class History:
             if event["kind"] == "rewrite":
                 self._rewrites.append(event)
             if event["kind"] != "step":
+                if self._goes_on(event):
+                    self._others.pop()
                 self._others.append((number, _line(event)))
         self._num_events += len(events)
+
+    def _goes_on(self, event: Event) -> bool:
+        """Whether it only tells how far the phase of the last line has come."""
+        phase = (event["generation"], event.get("name")) if event["kind"] == "phase" else None
+        before, self._phase = self._phase, phase
+        return phase is not None and phase == before
 
     def _note_place(self, low: float, place: tuple[int, int]) -> None:
         """Remember where steps stand on disk, to find them again."""

@@ -50,6 +50,7 @@ PLACES = {
     "scores": "on the evaluation",
     "examples": "Answers",
     "dialog": "in a question",
+    "prompt": "in a small form",
 }
 """Where keys hold, in the order of the help."""
 
@@ -94,6 +95,7 @@ KEYS: tuple[Key, ...] = (
     Key("ask.part(1)", "right_square_bracket", "", "The pane after."),
     Key("dialog.yes", "y", "Yes", "Do it.", footer=False),
     Key("dialog.no", "n,escape", "No", "Do not.", footer=False),
+    Key("prompt.no", "escape", "Never mind", "Leave all as it is.", footer=False),
     Key("chart.cursor(-1)", "left,h", "", "Move the cursor to the value before."),
     Key("chart.cursor(1)", "right,l", "", "Move the cursor to the value after."),
     Key("chart.cursor(-10)", "shift+left,H", "", "Move the cursor far back."),

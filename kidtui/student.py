@@ -87,7 +87,7 @@ def choose(
             raise RunError(f"no run of profile '{name}' has a student", mend)
         return _of_run(found[0].id, teacher, overrides)
     done = next((made for made in runs.all_runs() if _is_done(made)), None)
-    return _of_run(done.id, teacher, overrides) if done else _demo(teacher, overrides)
+    return _of_run(done.id, teacher, overrides) if done else demo(teacher, overrides)
 
 
 def _of_run(run: str, teacher: str | None, overrides: Sequence[str]) -> Choice:
@@ -99,12 +99,12 @@ def _of_run(run: str, teacher: str | None, overrides: Sequence[str]) -> Choice:
     return Choice(chosen, name, Path(made.info()["cwd"]))
 
 
-def _demo(teacher: str | None, overrides: Sequence[str]) -> Choice:
+def demo(teacher: str | None = None, overrides: Sequence[str] = ()) -> Choice:
     """The demo's teacher: no student ships, it is what `kid distill` makes."""
-    demo = profiles.load("demo")
-    assert demo.teacher
-    values: dict[str, Any] = demo.model_dump(mode="json", exclude_none=True, exclude={"student", "teacher"})
-    values |= {"student": {"model": demo.teacher.model}, "method": {"name": "sft"}}
+    profile = profiles.load("demo")
+    assert profile.teacher
+    values: dict[str, Any] = profile.model_dump(mode="json", exclude_none=True, exclude={"student", "teacher"})
+    values |= {"student": {"model": profile.teacher.model}, "method": {"name": "sft"}}
     if teacher is not None:
         values["teacher"] = {"model": _from_here(teacher)}
     return Choice(profiles.from_values(values, overrides), "the embedded demo's teacher (for demo/* alone)")

@@ -55,7 +55,7 @@ def find_student(run: str | None) -> Choice:
     import kidtui.asking  # noqa: F401 - takes a while: here, not where keys are waited for
     from kidtui import student
 
-    return student._demo(None, ()) if run == DEMO else student.choose(run=run)
+    return student.demo() if run == DEMO else student.choose(run=run)
 
 
 def students() -> list[tuple[str, str]]:

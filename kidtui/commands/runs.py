@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from kidtui.commands.options import Json
 
 if TYPE_CHECKING:
     from engine.runs import Run
+    from kidtui.board import Row
 
 Which = Annotated[str, typer.Argument(metavar="RUN", help="Id, start of an id, or directory.")]
 WhichOrNewest = Annotated[
@@ -28,10 +30,14 @@ app = group("runs", "What ran, and where it is.")
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """Every run, newest first."""
-    from engine import runs
+    from engine.errors import RunError
     from kidtui import console, narrate, states
+    from kidtui.board import Board
 
-    found = [_summary(run) for run in runs.all_runs()]
+    board = Board()
+    found = [_summary(row) for row in board.refresh()]
+    if board.problem:
+        raise RunError(board.problem, "check its permissions")
     if as_json:
         console.data_json(found)
         return
@@ -195,23 +201,12 @@ def _find(which: str | None) -> Run:
     return newest[0]
 
 
-def _summary(run: Run) -> dict[str, Any]:
-    """A run for the list; one that cannot be read is listed too, with the reason."""
-    from engine.errors import RunError
-
-    try:
-        info, status, report = run.info(), run.status(), run.report()
-    except RunError as error:
-        return {"id": run.id, "path": str(run.path), "state": "lost", "problem": error.message}
-    kept = ("state", "step", "total_steps", "epoch", "loss", "eta_s", "phase", "generation", "pid", "quiet_s")
-    return {
-        "id": run.id,
-        "path": str(run.path),
-        "profile": info["profile"]["name"],
-        "created": info["created"],
-        "ex": report["ex"]["student"] if report else None,
-        **{key: status.get(key) for key in kept},
-    }
+def _summary(row: Row) -> dict[str, Any]:
+    """A run for the list; of one that cannot be read, the reason."""
+    told = {**asdict(row), "path": str(row.path)}
+    if row.problem:
+        return {name: told[name] for name in ("id", "path", "state", "problem")}
+    return {name: value for name, value in told.items() if name != "problem"}
 
 
 def _state(status: dict[str, Any]) -> str:

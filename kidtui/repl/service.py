@@ -23,6 +23,7 @@ from engine.protocol import LAST_EVENTS, VERSION
 from kidtui import follow, launch
 
 Event = dict[str, Any]
+INTERRUPTED = "interrupted"
 _END_SECONDS = 2.0
 
 
@@ -137,6 +138,11 @@ class Service:
             self._waiting.pop(number, None)
             if not ended:
                 self._send("cancel", wanted=False, target=number)
+
+    def interrupt(self) -> None:
+        """Wakes whoever waits for events, with one of kind `interrupted`; any thread may call this."""
+        for events in list(self._waiting.values()):
+            events.put({"event": INTERRUPTED})
 
     def close(self) -> None:
         """Ends the process."""

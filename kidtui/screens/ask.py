@@ -235,7 +235,7 @@ class AskScreen(AskLayout):
         self._undrawn.add(part)
         if event["event"] == "sql":
             unknown = [problem["message"] for problem in event["problems"]]
-            self.query_one(SchemaTree).mark(answer.columns, unknown)
+            self.query_one(SchemaTree).mark(answer.columns, answer.tables, unknown)
         elif event["event"] == "difference":
             self.query_one(DifferencePane).show(answer.difference)
 

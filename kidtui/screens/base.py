@@ -34,6 +34,10 @@ class KidScreen(Screen[None]):
         """The widgets between the line on top and the footer."""
         raise NotImplementedError
 
+    def unsaved(self) -> str:
+        """What would be lost if the app were left now, in a sentence; "" for nothing."""
+        return ""
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """False hides a key: what writes is absent in read-only mode."""
         if self.app.readonly and keys.writes(self.place, action):

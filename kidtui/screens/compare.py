@@ -38,7 +38,7 @@ n marks the two newest runs that have ended.
 """
 _EX: Final = "EX"
 _METRICS: Final = ("loss", "loss_kd", "loss_mle", "ms.total", "tokens_per_s", _EX)
-_UNITS: Final = {"ms.total": " ms"}
+_UNITS: Final = {"ms.total": "ms"}
 _GLYPHS: Final = ("●", "×", "+", "○", "◆", "□", "▲", "#")
 _SECONDS_BETWEEN: Final = 0.25
 _FINEST: Final = 4096
@@ -153,7 +153,8 @@ class CompareScreen(KidScreen):
         chart = self.query_one(Chart)
         unit = "s" if self._x == "seconds" else self._x
         chart.retitle(f"{self._metric} by {self._x}", x_label=unit, unit=_UNITS.get(self._metric, ""))
-        buckets = 2 * max(20, chart.size.width)
+        # Two dots a column; of many runs only one, for they lie over each other.
+        buckets = max(20, chart.size.width) * (2 if len(run_ids) <= 2 else 1)
         lines = [self._line(run_id, glyph, buckets) for run_id, glyph in zip(run_ids, _GLYPHS, strict=False)]
         chart.show(lines, "reading …" if any(self._is_behind(run_id) for run_id in run_ids) else "")
 

@@ -62,9 +62,7 @@ class Prompt(ModalScreen[str | None]):
         problem: what is wrong with a text, "" for nothing; shown while the user types.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        binding for binding in keys.bindings("dialog") if binding.action == "no" and binding.key == "escape"
-    ] or [("escape", "no", "")]
+    BINDINGS: ClassVar[list[BindingType]] = keys.bindings("prompt")
 
     def __init__(
         self, question: str, value: str = "", problem: Callable[[str], str] = lambda text: ""

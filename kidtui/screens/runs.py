@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -15,15 +15,14 @@ from textual.widget import Widget
 from textual.widgets import Input, Static, TabbedContent
 
 from engine.runs import Run
-from kidtui import keys, narrate
+from kidtui import keys
 from kidtui.history import History, Snapshot
 from kidtui.screens.base import KidScreen
 from kidtui.screens.examples import ExamplesScreen
 from kidtui.screens.run_acts import RunActs
 from kidtui.tail import tail
-from kidtui.widgets.chart import Chart
-from kidtui.widgets.curves import Line
 from kidtui.widgets.eval_pane import EvalPane
+from kidtui.widgets.run_charts import RunCharts
 from kidtui.widgets.run_header import RunHeader
 from kidtui.widgets.run_list import ORDERS, RunList
 from kidtui.widgets.run_logs import RunLogs
@@ -40,8 +39,6 @@ about four minutes on two cores, and needs no network.
 Press n to choose a profile of your own models.
 """
 _EMPTY_READONLY = "No runs yet.\n\nThis is a read-only monitor: `kid distill` in another terminal starts one."
-_LOSS = {"loss": "total", "loss_kd": "kd", "loss_mle": "mle"}
-_PARTS = ("total", "prefix", "mask", "teacher", "student", "backward", "optimizer")
 
 
 class RunsScreen(KidScreen):
@@ -55,7 +52,6 @@ class RunsScreen(KidScreen):
     RunsScreen #left { width: 40%; min-width: 50; max-width: 72; }
     RunsScreen #detail { width: 1fr; overflow-x: hidden; }
     RunsScreen #charts { height: 3fr; min-height: 9; }
-    RunsScreen #charts Chart { width: 1fr; }
     RunsScreen EvalPane { height: 7; padding: 0 1; }
     RunsScreen #logs { height: 2fr; min-height: 7; }
     RunsScreen #empty { width: 100%; height: 1fr; content-align: center middle; }
@@ -71,20 +67,11 @@ class RunsScreen(KidScreen):
     RunsScreen.-narrow #logs { height: 14; }
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._ranges: dict[str, tuple[float | None, float | None]] = {}
-
     def body(self) -> Iterator[Widget]:
         yield Static(Text(_EMPTY_READONLY if self.app.readonly else _EMPTY), markup=False, id="empty")
         left = Vertical(Input(placeholder="id, profile or state", id="filter"), RunList(id="list"), id="left")
-        charts = Horizontal(
-            Chart("loss", id="loss", classes="pane"),
-            Chart("latency", unit="ms", id="latency", classes="pane"),
-            id="charts",
-        )
         detail = VerticalScroll(
-            RunHeader(), charts, EvalPane(), RunLogs(id="logs"), id="detail", can_focus=False
+            RunHeader(), RunCharts(id="charts"), EvalPane(), RunLogs(id="logs"), id="detail", can_focus=False
         )
         yield Horizontal(left, detail, id="split")
 
@@ -113,9 +100,6 @@ class RunsScreen(KidScreen):
 
     @on(RunList.Chosen)
     def _chosen(self) -> None:
-        self._ranges.clear()
-        for chart in self.query(Chart):
-            chart.action_reset()
         self._follow()
         self._show_run()
         self._read_logs()
@@ -148,8 +132,7 @@ class RunsScreen(KidScreen):
             return
         snapshot = history.snapshot()
         self._show_header(snapshot)
-        self._draw_chart(self.query_one("#loss", Chart), history)
-        self._draw_chart(self.query_one("#latency", Chart), history)
+        self.query_one(RunCharts).show(history)
         self.query_one(EvalPane).show(snapshot.view)
         self.query_one(RunLogs).show(snapshot)
 
@@ -158,30 +141,6 @@ class RunsScreen(KidScreen):
         if row is not None:
             snapshot = snapshot or (history.snapshot() if history else None)
             self.query_one(RunHeader).show(row, snapshot)
-
-    @on(Chart.Ranged)
-    def _ranged(self, event: Chart.Ranged) -> None:
-        self._ranges[event.chart.id or ""] = (event.start, event.end)
-        if history := self._history():
-            self._draw_chart(event.chart, history)
-
-    def _draw_chart(self, chart: Chart, history: History) -> None:
-        start, stop = self._ranges.get(chart.id or "", (None, None))
-        known = history.names()
-        if chart.id == "loss":
-            names = {name: label for name, label in _LOSS.items() if name in known}
-            note = ""
-        else:
-            names = {f"ms.{part}": part for part in _PARTS if f"ms.{part}" in known}
-            note = _spread(history.recent("ms.total"))
-        curves = [
-            (history.curve(name, 2 * max(20, chart.size.width), start, stop), label)
-            for name, label in names.items()
-        ]
-        lines = [
-            Line(label, curve.xs, curve.mean, curve.low, curve.high) for curve, label in curves if curve.xs
-        ]
-        chart.show(lines, note)
 
     def _read_logs(self) -> None:
         tab = self.query_one(RunLogs).active
@@ -285,12 +244,3 @@ class RunsScreen(KidScreen):
     def _act(self, what: Callable[[RunActs, Row], None]) -> None:
         if row := self._row():
             what(RunActs(self.app), row)
-
-
-def _spread(milliseconds: Sequence[float]) -> str:
-    """How the newest steps spread: the middle one, and the one that only 5 % exceed."""
-    if not milliseconds:
-        return ""
-    ordered = sorted(milliseconds)
-    middle, high = (ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.95))
-    return f"p50 {narrate.count(middle)}  p95 {narrate.count(high)} ms"

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kidtui.cells import shown
+from kidtui import narrate
+from kidtui.cells import num_columns, shown
 from kidtui.widgets import plot
 from kidtui.widgets.plot import BRAILLE, Frame, Grid, Range, Series
 
@@ -87,6 +88,27 @@ class Picture:
         widest = sum(min(WIDEST_NAME, len(line.name)) + 12 for line in self.lines) + len(self.x_label) + 9
         return min(3, -(-widest // width))
 
+    def write_legend(self, grid: Grid, num_rows: int, cursor: float | None, unit: str) -> None:
+        """Glyph, name and value of every line in the first rows: at the cursor, else the last one."""
+        entries = []
+        for index, line in enumerate(self.lines):
+            label = f"{self.glyph(index)} {shown(line.name, WIDEST_NAME)} "
+            entries.append((label, STYLES[index % len(STYLES)], _value_of(line, cursor, unit)))
+        if cursor is not None:
+            entries.insert(0, (f"{self.x_label} ", "$foreground dim", _exact_x(cursor)))
+        column, row = 0, 0
+        for label, style, value in entries:
+            needed = num_columns(label) + len(value)
+            if column and column + needed > grid.width:
+                if row + 1 >= num_rows:
+                    grid.put(min(column, grid.width - 1), row, "…", "$foreground dim")
+                    return
+                column, row = 0, row + 1
+            if row < num_rows:
+                grid.write(column, row, label, style)
+                grid.put(column + num_columns(label), row, value, "bold")
+            column += needed + 2
+
     def glyph(self, index: int) -> str:
         """What marks the points of a line."""
         own = self.lines[index].glyph
@@ -136,10 +158,36 @@ def smoothed(ys: Sequence[float], weight: float) -> list[float]:
     return found
 
 
+def _value_of(line: Line, cursor: float | None, unit: str) -> str:
+    """The value at the cursor, else the last one."""
+    unit = f" {unit}" if unit else ""
+    points = [pair for pair in zip(line.xs, line.ys, strict=True) if all(map(plot.can_be_drawn, pair))]
+    if not points:
+        return "–"
+    if cursor is None:
+        return f"{points[-1][1]:.4g}{unit}"
+    xs = [pair[0] for pair in points]
+    if not xs[0] <= cursor <= xs[-1]:
+        return "–"
+    return f"{points[nearest(xs, cursor)][1]:.6g}{unit}"
+
+
+def nearest(xs: Sequence[float], x: float) -> int:
+    """Index of the value nearest to x among ascending ones."""
+    at = bisect_left(xs, x)
+    if at == len(xs):
+        return at - 1
+    return at - 1 if at and x - xs[at - 1] < xs[at] - x else at
+
+
+def _exact_x(x: float) -> str:
+    return narrate.count(x) if x == int(x) else f"{x:.6g}"
+
+
 def _ys_in(series: Series, x: Range) -> list[float]:
     """The values in sight; where none are, those on both sides, that a line is drawn between."""
     found = [y for at, y in zip(series.xs, series.ys, strict=True) if x.low <= at <= x.high]
-    if found or not series.joined or not series.xs[0] <= x.low <= series.xs[-1]:
+    if found or not series.joined or not series.xs or not series.xs[0] <= x.low <= series.xs[-1]:
         return found
     after = bisect_left(series.xs, x.low)
     return [series.ys[at] for at in (after - 1, after) if 0 <= at < len(series.ys)]

@@ -11,9 +11,14 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from textual.content import Content, Span
+from wcwidth import iter_graphemes
+
+from kidtui.cells import num_columns
 
 BRAILLE: Final = "braille"
 _LARGEST: Final = 1e300
@@ -129,10 +134,19 @@ class Grid:
         return copy
 
     def put(self, column: int, row: int, text: str, style: str = "") -> None:
-        """Write a text; what lies outside is cut off."""
+        """Write characters of one column each; what lies outside is cut off."""
         for at, character in enumerate(text, column):
             if 0 <= at < self.width and 0 <= row < self.height:
                 self._cells[row][at] = (character, style)
+
+    def write(self, column: int, row: int, text: str, style: str = "") -> None:
+        """Write a text of characters of any width; what lies outside is cut off."""
+        for piece in iter_graphemes(text):
+            room = num_columns(piece)
+            if column + room > self.width:
+                return
+            self._cells[row][column : column + room] = [(piece, style), *[("", style)] * (room - 1)]
+            column += room
 
     def rule(self, column: int, rows: range, style: str) -> None:
         """A vertical line behind what is there; what is there is lit up."""
@@ -144,17 +158,18 @@ class Grid:
     def content(self) -> Content:
         """The cells as text, a run of one style in one span."""
         spans: list[Span] = []
+        lines: list[str] = []
         at = 0
         for row in self._cells:
-            start = at
-            for index, (_, style) in enumerate(row):
-                if index + 1 == len(row) or row[index + 1][1] != style:
-                    end = at + index + 1
-                    if style:
-                        spans.append(Span(start, end, style))
-                    start = end
-            at += len(row) + 1
-        return Content("\n".join("".join(character for character, _ in row) for row in self._cells), spans)
+            for style, cells in groupby(row, itemgetter(1)):
+                text = "".join(character for character, _ in cells)
+                if style:
+                    spans.append(Span(at, at + len(text), style))
+                lines.append(text)
+                at += len(text)
+            lines.append("\n")
+            at += 1
+        return Content("".join(lines[:-1]), spans)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ def answers(probes: Sequence[Event], at: int, width: int) -> Text:
     head = f"{str(split).replace('_', ' ')}{when}: {right} of {len(_list(event))} right"
     lines = [Text(shown(f"{head}   ({at + 1} of {len(probes)} evaluations)", _WIDEST), style="bold")]
     for answer in _list(event):
-        lines += ["", *_answer(answer, earlier.get(answer.get("index")))]
-    return Text("\n").join(line if isinstance(line, Text) else Text(line) for line in lines)
+        lines += [Text(), *_answer(answer, earlier.get(answer.get("index")))]
+    return Text("\n").join(lines)
 
 
 def last_answers(probes: Sequence[Event]) -> list[dict[str, Any]]:

@@ -55,10 +55,12 @@ class SchemaTree(Tree[Pair]):
                 self._open(node)
         self.root.expand()
 
-    def mark(self, columns: Collection[Pair], unknown: Sequence[str] = ()) -> None:
-        """Mark the columns that a query uses, and say which of its names there are not."""
+    def mark(
+        self, columns: Collection[Pair], tables: Collection[str] = (), unknown: Sequence[str] = ()
+    ) -> None:
+        """Mark what a query uses, and say which of its names there are not."""
         pairs = {(table.lower(), column.lower()) for table, column in columns}
-        self._used = frozenset(pairs | {(table, "") for table, _ in pairs})
+        self._used = frozenset(pairs | {(table.lower(), "") for table in (*tables, *dict(pairs))})
         for node in list(self.root.children):
             if node.data is None:
                 node.remove()

@@ -14,6 +14,7 @@ from textual.events import MouseMove, MouseScrollDown, MouseScrollUp
 from textual.pilot import Pilot
 
 from kidtui import keys, theme
+from kidtui.cells import num_columns
 from kidtui.widgets import plot
 from kidtui.widgets.chart import Chart, Line
 from kidtui.widgets.curves import smoothed
@@ -119,6 +120,7 @@ ODD = {
     "beyond": Line("a", XS, tuple(math.inf if x % 2 else math.nan for x in XS)),
     "mixed": Line("a", (1, 2, math.nan, 4), (-1e299, 1e299, 3, math.nan)),
     "equal xs": Line("a", (5, 5, 5), (1, 2, 3)),
+    "empty band": Line("a", (1, 2), (1, 2), low=(math.nan,) * 2, high=(math.nan,) * 2),
     "markup": Line("[red]\x1b[2J\n", (1, 2), (1, 2), glyph="[b]"),
 }
 
@@ -140,6 +142,19 @@ def test_odd_values_are_drawn_or_left_out() -> None:
                 app.chart.action_toggle_log()
 
     drive(act, size=(50, 12))
+
+
+def test_wide_names_take_the_room_that_they_have() -> None:
+    seen = glimpse([Line("損失 🇨🇭", (1, 2), (1, 2)), Line("kd", (1, 2), (1, 2))])
+    assert re.search(r"⠒ 損失 🇨🇭 2  • kd 2", seen)
+    assert {num_columns(line) for line in seen.splitlines()} == {80}
+
+
+def test_lines_that_have_no_room_in_the_legend_are_said_to_be_there() -> None:
+    seen = glimpse([Line(f"line-{number}", (1, 2), (1, 2)) for number in range(12)], (40, 12))
+    assert "line-2" in seen
+    assert "line-11" not in seen
+    assert "…" in seen
 
 
 def test_no_lines_say_so() -> None:

@@ -19,7 +19,6 @@ from kidtui.screens.compare import CompareScreen
 from kidtui.watch import View
 from kidtui.widgets.chart import Chart
 from kidtui.widgets.diff_table import DiffTable
-from kidtui.widgets.pareto import Pareto
 from kidtui.widgets.standings import Standings
 from tests.tui.conftest import drive, make_run, text_of, until
 
@@ -75,6 +74,10 @@ def test_m_and_x_change_what_the_curves_show() -> None:
     make_run(run_id="two", steps=60)
 
     async def act(pilot: Pilot[None]) -> None:
+        def ranged() -> tuple[float | None, float | None]:
+            assert isinstance(pilot.app.screen, CompareScreen)
+            return pilot.app.screen._range
+
         await compare(pilot, "one", "two")
         await shown(pilot, "loss by step", "● one 0.1667", "× two 0.08333")
         for metric in ("loss_kd", "loss_mle", "ms.total", "tokens_per_s", "EX"):
@@ -94,9 +97,9 @@ def test_m_and_x_change_what_the_curves_show() -> None:
         await shown(pilot, "loss by seconds")
         await pilot.press("x", "left", "plus")
         await shown(pilot, "loss by step", "zoomed")
-        assert pilot.app.screen._range == (30.5, 60)  # type: ignore[attr-defined]
+        assert ranged() == (30.5, 60)
         await pilot.press("0")
-        await until(pilot, lambda: pilot.app.screen._range == (None, None), "all")  # type: ignore[attr-defined]
+        await until(pilot, lambda: ranged() == (None, None), "the whole range")
 
     drive(act)
 
@@ -112,10 +115,10 @@ def test_enter_opens_the_run_from_every_pane(monkeypatch: pytest.MonkeyPatch) ->
         await shown(pilot, "× two", "train.seed", "[red]other", "absent")
         assert "student.model" not in text_of(pilot)
         await pilot.press("down")
-        for number, pane in enumerate((Standings, Chart, Pareto), 1):
-            pilot.app.screen.query_one(pane).focus()
+        for number, pane in enumerate(("standings", "curves", "pareto"), 1):
+            pilot.app.screen.query_one(f"#{pane}").focus()
             await pilot.press("enter")
-            await until(pilot, lambda number=number: len(opened) == number, f"opened from {pane}")  # type: ignore[misc]
+            await until(pilot, lambda wanted=number: len(opened) == wanted, f"opened from {pane}")  # type: ignore[misc]
         settings = pilot.app.screen.query_one(DiffTable)
         settings.focus()
         await pilot.press("right", "enter")  # the column of the other run

@@ -99,6 +99,7 @@ def test_a_question_gives_tokens_sql_checks_and_rows(loaded: Client, database: s
     events = loaded.told(loaded.send("ask", database=database, question="Which animals are there?"))
     assert [event["event"] for event in events] == [*["token"] * 4, "sql", "rows", "done"]
     assert "".join(event["text"] for event in events[:4]) == "SELECT name FROM animal"
+    assert events[4]["tables"] == ["animal"]
     assert events[4]["columns"] == [["animal", "name"]]
     assert events[4]["problems"] == []
     assert events[5]["rows"] == [["okapi"], ["ibis"]]
