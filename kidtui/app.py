@@ -62,7 +62,7 @@ class KidApp(App[None]):
     TITLE = "kid"
     CSS_PATH = "kid.tcss"
     MODES: ClassVar = {"runs": RunsScreen, "profiles": _profiles, "compare": _compare, "ask": _ask}
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (100, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - as Textual declares it
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings("app")
     COMMANDS = App.COMMANDS | {lambda: KeyCommands}
 

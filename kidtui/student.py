@@ -103,7 +103,8 @@ def demo(teacher: str | None = None, overrides: Sequence[str] = ()) -> Choice:
     """The demo's teacher: no student ships, it is what `kid distill` makes."""
     profile = profiles.load("demo")
     assert profile.teacher
-    values: dict[str, Any] = profile.model_dump(mode="json", exclude_none=True, exclude={"student", "teacher"})
+    replaced = {"student", "teacher"}
+    values: dict[str, Any] = profile.model_dump(mode="json", exclude_none=True, exclude=replaced)
     values |= {"student": {"model": profile.teacher.model}, "method": {"name": "sft"}}
     if teacher is not None:
         values["teacher"] = {"model": _from_here(teacher)}

@@ -1,4 +1,4 @@
-"""kid's own themes, beside those of Textual. Their colours are told apart by the colour-blind (Okabe, Ito)."""
+"""kid's own themes, beside those of Textual. Their colours suit the colour-blind (Okabe, Ito)."""
 
 from __future__ import annotations
 

@@ -114,8 +114,10 @@ REWRITE = {
 
 def evaluate(writer: RunWriter, step: int | None, total: int) -> None:
     ex = 0.5 if step is None else 0.5 * step / total
-    answer = {"index": 0, "db_id": "zoo", "question": "Which [bold]animals[/] are there?",
-              "gold": "SELECT name FROM animal", "sql": "SELECT nme FROM animal", "correct": ex >= 0.25}  # fmt: skip
+    answer = {
+        "index": 0, "db_id": "zoo", "question": "Which [bold]animals[/] are there?", "correct": ex >= 0.25,
+        "gold": "SELECT name FROM animal", "sql": "SELECT nme FROM animal",
+    }  # fmt: skip
     writer.event("eval", step=step, split="student", ex=ex, num_questions=2, errors={"unknown_column": 1},
                  by_hardness={"easy": {"ex": ex, "num": 2}})  # fmt: skip
     writer.event("probe", step=step, split="student", answers=[answer])

@@ -1,4 +1,4 @@
-"""How screens look. After a wanted change: pytest tests/tui/test_snapshots.py --snapshot-update, and look at them."""
+"""How screens look. After a wanted change: `pytest tests/tui --snapshot-update`, and look at them."""
 
 from __future__ import annotations
 
