@@ -112,11 +112,9 @@ class RunsScreen(KidScreen):
     def choose(self, run_id: str) -> None:
         """Show this run."""
         self.query_one(RunList).choose(run_id)
-        self._chosen()
 
     def _follow(self) -> None:
         self.app.monitor.follow([self.chosen] if self.chosen else [])
-        self.app.subject = row.profile if (row := self._row()) else ""
 
     def _row(self) -> Row | None:
         return next((row for row in self.app.monitor.rows if row.id == self.chosen), None)
@@ -138,6 +136,7 @@ class RunsScreen(KidScreen):
 
     def _show_header(self, snapshot: Snapshot | None = None) -> None:
         row, history = self._row(), self._history()
+        self.app.subject = row.profile if row else ""
         if row is not None:
             snapshot = snapshot or (history.snapshot() if history else None)
             self.query_one(RunHeader).show(row, snapshot)

@@ -1,4 +1,4 @@
-"""Where a run stands, in three lines: state and step, what it is made of, what went wrong."""
+"""Where a run stands, in three lines: state and step, sizes and speed, what went wrong."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from kidtui import narrate, states
 from kidtui.board import Row
 from kidtui.cells import shown
 from kidtui.history import Snapshot
+from kidtui.watch import View
 
 _WIDE = 300
 
@@ -26,7 +27,9 @@ class RunHeader(Static):
         self._shown = Text()
 
     def show(self, row: Row, snapshot: Snapshot | None) -> None:
-        text = Text("\n").join([self._state(row, snapshot), *self._notes(row, snapshot)])
+        notes = self._notes(row, snapshot)
+        facts = [] if len(notes) > 1 else [self._facts(row, snapshot)]
+        text = Text("\n").join([self._state(row, snapshot), *facts, *notes])
         if text != self._shown:
             self._shown = text
             self.update(text, layout=False)
@@ -46,12 +49,19 @@ class RunHeader(Static):
                 parts.append(self._phase(row, snapshot))
             if row.step and row.eta_s is not None:
                 parts.append(f"eta {narrate.duration(row.eta_s)}")
-        parts.append(f"gen {row.generation}" if row.generation > 1 else "")
-        step = snapshot.view.step if snapshot else {}
-        if step:
-            parts.append(f"{narrate.count(step.get('tokens_per_s'))} tokens/s")
-            parts.append(f"{narrate.count(step.get('memory_mb'))} MB")
-        return line.append("".join(f"  {part}" for part in parts if part))
+        return line.append("".join(f"  {part}" for part in parts))
+
+    def _facts(self, row: Row, snapshot: Snapshot | None) -> Text:
+        view = snapshot.view if snapshot else View()
+        parts = []
+        if view.step:
+            parts.append(f"{narrate.count(view.step.get('tokens_per_s'))} tokens/s")
+            parts.append(f"{narrate.count(view.step.get('memory_mb'))} MB")
+        if row.generation > 1:
+            parts.append(f"generation {row.generation}")
+        sizes = view.parameters
+        parts += [f"{role} {narrate.count(sizes[role])}" for role in ("student", "teacher") if sizes.get(role)]
+        return Text("  ".join(shown(part, 60) for part in parts), style="dim")
 
     def _phase(self, row: Row, snapshot: Snapshot | None) -> str:
         at = snapshot.view.progress if snapshot else None

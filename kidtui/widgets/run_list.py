@@ -13,7 +13,7 @@ from kidtui import narrate, states
 from kidtui.board import Row
 from kidtui.cells import shown
 
-_COLUMNS = (("state", 13), ("run", 14), ("%", 4), ("loss", 6), ("EX", 6), ("ms", 5), ("profile", 16))
+_COLUMNS = (("state", 11), ("run", 15), ("%", 4), ("loss", 6), ("EX", 6), ("ms", 6), ("profile", 16))
 _STYLES = {"running": "bold", "failed": "bold", "lost": "dim", "stopped": "dim"}
 
 
@@ -55,7 +55,8 @@ class RunList(DataTable[Text]):
         self.pattern = ""
         self._rows: Sequence[Row] = ()
         self._drawn: dict[str, tuple[Text, ...]] = {}
-        self._chosen: str | None = None
+        self._told: str | None = None  # the run of the last message
+        self._expected: str | None = None  # a run that was chosen before it was there
 
     def on_mount(self) -> None:
         for name, width in _COLUMNS:
@@ -63,8 +64,9 @@ class RunList(DataTable[Text]):
 
     @property
     def chosen(self) -> str | None:
-        """Id of the run that the cursor is on."""
-        return self._chosen
+        """Id of the run that the cursor is on: now, not when the last message of it has been heard."""
+        at = self.cursor_row
+        return list(self._drawn)[at] if 0 <= at < len(self._drawn) else None
 
     def show(self, rows: Sequence[Row], marked: Container[str] = ()) -> None:
         """Show these runs; only cells that differ are drawn."""
@@ -76,56 +78,66 @@ class RunList(DataTable[Text]):
                 for (name, _), cell, before in zip(_COLUMNS, row_cells, self._drawn[run_id], strict=True):
                     if cell != before:
                         self.update_cell(run_id, name, cell)
+            self._drawn = drawn
         else:
             self._fill(drawn)
-        self._drawn = drawn
         of = f"{len(kept)} of {len(rows)}" if self.pattern else str(len(rows))
         self.border_subtitle = f"{of}, by {self.order}" + (", filtered" if self.pattern else "")
 
     def choose(self, run_id: str) -> None:
         """Put the cursor on a run, if it is shown; else as soon as it is."""
-        self._chosen = run_id
         if run_id in self._drawn:
             self.move_cursor(row=self.get_row_index(run_id))
+            self._tell()
+        else:
+            self._expected = run_id
 
-    def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
-        chosen = event.row_key.value if self.row_count else None
-        if chosen != self._chosen and (self._chosen not in self._drawn or chosen in self._drawn):
-            self._chosen = chosen
-            self.post_message(self.Chosen(chosen))
+    def on_data_table_row_highlighted(self) -> None:
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.chosen != self._told:
+            self._told = self.chosen
+            self.post_message(self.Chosen(self._told))
 
     def _fits(self, row: Row) -> bool:
         text = f"{row.id} {row.profile} {row.state}".lower()
         return all(word in text for word in self.pattern.lower().split())
 
     def _fill(self, drawn: dict[str, tuple[Text, ...]]) -> None:
-        chosen, self._drawn = self._chosen, {}
+        """Draw all anew, the cursor on the run that it was on or that is expected."""
+        chosen = self._expected if self._expected in drawn else self.chosen
+        if chosen == self._expected:
+            self._expected = None
         with self.prevent(DataTable.RowHighlighted):
             self.clear()
             for run_id, row_cells in drawn.items():
                 self.add_row(*row_cells, key=run_id)
-            at = list(drawn).index(chosen) if chosen in drawn else 0
             if drawn:
-                self.move_cursor(row=at)
-        now = list(drawn)[at] if drawn else None
-        if now != chosen:
-            self._chosen = now
-            self.post_message(self.Chosen(now))
+                self.move_cursor(row=list(drawn).index(chosen) if chosen in drawn else 0)
+        self._drawn = drawn
+        self._tell()
 
 
 def _cells(row: Row, marked: bool) -> tuple[Text, ...]:
     mark = "◆" if marked else " "
     if row.problem:
         none = Text("–", justify="right")
-        return (Text(f"{mark}? unreadable"), Text(shown(row.id, 13)), *[none] * 4, Text(" –"))
+        return (Text(f"{mark}? damaged"), Text(_short(row.id)), *[none] * 4, Text(" –"))
     state = f"{mark}{states.GLYPHS.get(row.state, '?')} {row.state} "
     done = "–" if not row.total_steps else f"{100 * _share(row):.0f}%"
     return (
         Text(state, style=_STYLES.get(row.state, "")),
-        Text(shown(row.id, 13)),
+        Text(_short(row.id)),
         Text(done, justify="right"),
         Text(narrate.number(row.loss), justify="right"),
         Text(narrate.number(row.ex), justify="right"),
         Text(narrate.count(row.step_ms), justify="right"),
         Text(" " + shown(row.profile, 15)),
     )
+
+
+def _short(run_id: str) -> str:
+    """An id that fits its column; the end, which tells runs of a profile apart, is kept."""
+    room = 14
+    return shown(run_id if len(run_id) <= room else f"{run_id[: room - 6]}…{run_id[-5:]}", room)

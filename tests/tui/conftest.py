@@ -51,8 +51,8 @@ def make_run(name: str = "tiny", run_id: str | None = None, steps: int = 30, sta
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The monitor looks more often than it does for a user, so that tests wait less."""
     monkeypatch.setattr(monitor, "_BOARD_SECONDS", 0.1)
-    monkeypatch.setattr(monitor, "_POLL_SECONDS", 0.02)
-    monkeypatch.setattr(monitor, "_CALL_SECONDS", 0.05)
+    monkeypatch.setattr(monitor, "_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(monitor, "_CALL_SECONDS", 0.15)
 
 
 @pytest.fixture

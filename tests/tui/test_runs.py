@@ -141,6 +141,19 @@ def test_other_screens(key: str, place: str) -> None:
     drive(act)
 
 
+def test_a_key_is_for_the_run_that_the_cursor_is_on() -> None:
+    for run_id in ("a", "b", "c"):
+        make_run(run_id=run_id)
+
+    async def act(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: the_list(pilot).row_count == 3, "three runs")
+        for key in ("down", "space", "down", "space"):  # at once: no message is heard between them
+            pilot.app.simulate_key(key)
+        await until(pilot, lambda: pilot.app.marked == ["b", "a"], "two marks")  # type: ignore[attr-defined]
+
+    drive(act)
+
+
 def test_examples() -> None:
     run = make_run(run_id="one")
     rows = (
@@ -183,7 +196,7 @@ def test_pause_go_on_stop_resume(started: Callable[[str], Run]) -> None:
         await shown(pilot, "■ stopped")
         await pilot.press("r")
         await until(pilot, lambda: state() == "done", "its end")
-        await shown(pilot, "✓ done", "gen 2")
+        await shown(pilot, "✓ done", "generation 2")
         await pilot.press("r")
         await told(pilot, "there is nothing to resume")
 
@@ -302,7 +315,7 @@ def test_what_happens_to_a_run_while_it_is_shown(started: Callable[[str], Run]) 
         os.killpg(run.status()["pid"], signal.SIGKILL)
         await shown(pilot, "? lost")
         (run.path / "status.json").write_text("{half")
-        await shown(pilot, "unreadable", "cannot read")
+        await shown(pilot, "? damaged", "cannot read")
         shutil.rmtree(run.path)
         await shown(pilot, "No runs yet")
         make_run(run_id="later")
