@@ -103,6 +103,7 @@ class KidApp(App[None]):
         return name
 
     def on_mount(self) -> None:
+        sys.setswitchinterval(0.001)  # so that a key waits less for the monitor's thread
         self.switch_mode("runs")
         self.monitor.start()
 

@@ -13,6 +13,7 @@ from engine.errors import RunError
 from engine.event_reader import EventReader
 from engine.runs import Run
 from kidtui import narrate
+from kidtui.preview import preview
 from kidtui.series import Curve, Series
 from kidtui.watch import Event, View, fold
 
@@ -86,6 +87,8 @@ class History:
         """
         if self._failed:
             return False
+        if not self._polled:
+            self._preview = preview(self.run)
         reader, place = self._reader, self._reader.position
         before = (reader.num_restarts, reader.num_skipped, reader.behind)
         events: list[dict[str, Any]] = []
@@ -133,17 +136,20 @@ class History:
     def names(self) -> tuple[str, ...]:
         """The metrics seen: loss, loss_kd, ms.total, ms.mask, tokens_per_s, memory_mb, …"""
         with self._lock:
-            return self._series.names if self._series else ()
+            series = self._shown()
+            return series.names if series else ()
 
     def curve(
         self, name: str, buckets: int, start: float | None = None, stop: float | None = None, x: str = "step"
     ) -> Curve:
         """A metric over "step", "tokens" or "seconds", in at most so many buckets.
 
-        `start` and `stop` are in units of x. See `Series` for what the units mean.
+        `start` and `stop` are in units of x. See `Series` for what the units mean. As long as a long run is
+        `behind`, curves over steps are drawn from samples of it.
         """
         with self._lock:
-            return self._series.curve(name, buckets, start, stop, x) if self._series else Curve(name)
+            series = self._shown() if x == "step" else self._series
+            return series.curve(name, buckets, start, stop, x) if series else Curve(name)
 
     def detail(self, names: Sequence[str], buckets: int, start: float, stop: float) -> tuple[Curve, ...]:
         """As `curve` from step `start` to `stop`, but read from disk again: exact up to 4 096 steps.
@@ -174,6 +180,9 @@ class History:
             found = [event.get(name) for event in steps]
         return tuple(float(value) for value in found if _is_number(value))
 
+    def _shown(self) -> Series | None:
+        return self._preview if self._preview and self.behind else self._series
+
     def _what_is_gone(self) -> str:
         generation, offset = self._reader.position
         if not self.run.path.is_dir():
@@ -201,6 +210,7 @@ class History:
         self._reader = EventReader(self.run)
         self._polled = False
         self._view = View()
+        self._preview: Series | None = None
         self._series: Series | None = None  # made by the thread that polls: it loads numpy
         # Lowest step and where its piece of the files begins, a piece being 256 KiB or more.
         self._places: list[tuple[float, tuple[int, int]]] = []

@@ -15,6 +15,7 @@ from kidtui.history import History
 _BOARD_SECONDS = 1.0
 _POLL_SECONDS = 0.2
 _CALL_SECONDS = 0.25
+_CALL_BEHIND_SECONDS = 1.0  # a redraw takes from the reading, and shows little that is new
 _BYTES_A_TURN = 256 * 1024
 _WORK_SECONDS = 0.01
 _YIELD_SECONDS = 0.001
@@ -143,7 +144,9 @@ class Monitor:
                 history.fail(f"cannot be followed: {type(error).__name__}: {error}")
                 self._news.add(run_id)
         for run_id in list(self._news):
-            if time.monotonic() - self._told.get(run_id, 0.0) >= _CALL_SECONDS:
+            history = self.history(run_id)
+            rest = _CALL_BEHIND_SECONDS if history and history.behind else _CALL_SECONDS
+            if time.monotonic() - self._told.get(run_id, 0.0) >= rest:
                 self._told[run_id] = time.monotonic()
                 self._news.discard(run_id)
                 self._on_run(run_id)

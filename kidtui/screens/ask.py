@@ -13,11 +13,12 @@ from textual.events import DescendantFocus
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from engine.errors import KidError, fault
-from kidtui import keys, subjects
+from engine.errors import KidError
+from kidtui import keys
 from kidtui.cells import shown
+from kidtui.screens.ask_finder import Finder, Found
 from kidtui.screens.ask_layout import AskLayout
-from kidtui.screens.choose import Choose, EditSql
+from kidtui.screens.choose import EditSql
 from kidtui.subjects import Subject
 from kidtui.widgets.answer_pane import AnswerPane
 from kidtui.widgets.difference import DifferencePane
@@ -48,18 +49,11 @@ class AskScreen(AskLayout):
             super().__init__()
             self.conversation, self.number, self.event = conversation, number, event
 
-    class Found(Message):
-        """A student or a database was looked for; `wish`: only the newest of each kind counts."""
-
-        def __init__(self, what: str, wish: int, found: Choice | Subject | KidError) -> None:
-            super().__init__()
-            self.what, self.wish, self.found = what, wish, found
-
     def __init__(self) -> None:
         super().__init__()
         self._choice: Choice | None = None
         self._database: Subject | None = None
-        self._wishes = {"student": 0, "database": 0}
+        self._finder = Finder(self)
         self._conversation: Conversation | None = None
         self._num_conversations = 0
         self._open: dict[int, tuple[str, Answer]] = {}  # of requests under way, with the pane
@@ -71,9 +65,9 @@ class AskScreen(AskLayout):
         self._ticker = self.set_interval(_SECONDS_A_DRAWING, self._draw, pause=True)
         self.set_interval(1.0, self._show_facts)
         self._show_facts()
-        if not self._wishes["student"]:
-            self._find_student(None)
-        self._find_database(FIRST_DATABASE)
+        if not self._finder.has_looked("student"):
+            self._finder.student(None)
+        self._finder.database(FIRST_DATABASE)
 
     def on_unmount(self) -> None:
         if self._conversation:
@@ -88,33 +82,13 @@ class AskScreen(AskLayout):
 
     def use(self, run_id: str) -> None:
         """Ask this run's student from now on."""
-        self._find_student(run_id)
+        self._finder.student(run_id)
 
     # Who answers, about what
 
-    def _find_student(self, run: str | None) -> None:
-        self._find("student", partial(subjects.find_student, run))
-
-    def _find_database(self, name: str) -> None:
-        self._find("database", partial(subjects.find_database, name, self.app.data_dir))
-
-    def _find(self, what: str, find: Callable[[], Choice | Subject]) -> None:
-        """Looks for it in a thread."""
-        self._wishes[what] += 1
-        wish = self._wishes[what]
-
-        def work() -> None:
-            try:
-                found: Choice | Subject | KidError = find()
-            except Exception as error:  # the screen lives on, and says what happened
-                found = error if isinstance(error, KidError) else fault(error)
-            self.post_message(self.Found(what, wish, found))
-
-        self.run_worker(work, thread=True, group=what)
-
     @on(Found)
     def _found(self, told: Found) -> None:
-        if told.wish != self._wishes[told.what]:
+        if not self._finder.is_newest(told):
             return
         if isinstance(told.found, KidError):
             self._waiting = None
@@ -196,9 +170,9 @@ class AskScreen(AskLayout):
     def _look_again(self) -> None:
         """Looks once more for what was not found."""
         if self._choice is None:
-            self._find_student(None)
+            self._finder.student(None)
         if self._database is None:
-            self._find_database(FIRST_DATABASE)
+            self._finder.database(FIRST_DATABASE)
 
     def _request(self, part: str, question: str, op: str, fields: dict[str, str]) -> None:
         """Asks; the answer appears in a pane."""
@@ -327,21 +301,10 @@ class AskScreen(AskLayout):
             self.app.say("there is no SQL yet")
 
     def action_database(self) -> None:
-        def chosen(name: str | None) -> None:
-            if name:
-                self._find_database(name)
-
-        self.app.push_screen(
-            Choose("Which database?", partial(subjects.databases, self.app.data_dir), "a database file"),
-            chosen,
-        )
+        self._finder.choose_database()
 
     def action_student(self) -> None:
-        def chosen(run: str | None) -> None:
-            if run:
-                self._find_student(run)
-
-        self.app.push_screen(Choose("Which student?", subjects.students), chosen)
+        self._finder.choose_student()
 
 
 _STATES = {"ready": ("●", "$success"), "not started": ("○", "dim"), "failed": ("✗", "$error")}

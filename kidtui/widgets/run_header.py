@@ -59,8 +59,9 @@ class RunHeader(Static):
             parts.append(f"{narrate.count(view.step.get('memory_mb'))} MB")
         if row.generation > 1:
             parts.append(f"generation {row.generation}")
-        sizes = view.parameters
-        parts += [f"{role} {narrate.count(sizes[role])}" for role in ("student", "teacher") if sizes.get(role)]
+        for role in ("student", "teacher"):
+            if size := view.parameters.get(role):
+                parts.append(f"{role} {narrate.count(size)}")
         return Text("  ".join(shown(part, 60) for part in parts), style="dim")
 
     def _phase(self, row: Row, snapshot: Snapshot | None) -> str:
@@ -87,5 +88,5 @@ class RunHeader(Static):
                 Text(f"! {narrate.count(snapshot.num_skipped)} damaged lines of its events are left out")
             )
         if snapshot.behind:
-            notes.append(Text("… still reading its events"))
+            notes.append(Text("… still reading its events: of a long run, charts show samples"))
         return notes[:2]

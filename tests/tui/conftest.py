@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 
 from engine import profile as profiles
@@ -23,6 +24,7 @@ from kidtui.config import Config
 from tests.fakes.fake_trainer import REWRITE, evaluate, parts
 
 FAKE_TRAINER = Path(__file__).parents[1] / "fakes" / "fake_trainer.py"
+SIGNS = {"space": " ", "slash": "/", "minus": "-", "equals_sign": "=", "left_square_bracket": "["}
 Drive = Callable[[Pilot[None]], Awaitable[None]]
 
 
@@ -85,15 +87,27 @@ def drive(
     config: Config | None = None,
     readonly: bool = False,
     options: str = "--steps 20",
+    app: KidApp | None = None,
 ) -> None:
-    """Run the app without a terminal, and `act` on it."""
+    """Run the app without a terminal, and `act` on it. `app`: in place of one with the fake trainer."""
 
     async def main() -> None:
-        app = KidApp(config, readonly=readonly, command=fake(options))
-        async with app.run_test(size=size) as pilot:
+        driven = app or KidApp(config, readonly=readonly, command=fake(options))
+        async with driven.run_test(size=size) as pilot:
             await act(pilot)
 
     asyncio.run(main())
+
+
+async def press(pilot: Pilot[None], *keys: str) -> None:
+    """Keys in quick succession; what they do has happened afterwards. Quicker than the pilot's own."""
+    for key in keys:
+        event = events.Key(key, SIGNS.get(key, key if len(key) == 1 else None))
+        event.set_sender(pilot.app)
+        pilot.app.post_message(event)
+        for _ in range(4):  # app, widget, and back up to the screen whose binding it is
+            await pilot._wait_for_screen()
+    await pilot.pause()
 
 
 async def until(pilot: Pilot[None], true: Callable[[], object], what: str, seconds: float = 10.0) -> None:

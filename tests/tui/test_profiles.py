@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -20,12 +18,14 @@ import kidtui
 from engine import paths, profile, runs
 from engine.profile import Profile
 from kidtui.app import KidApp
+from kidtui.screens import profiles
 from kidtui.screens.dialogs import Confirm, Prompt
 from kidtui.screens.launch_dialog import Estimate, LaunchDialog, overrides
 from kidtui.screens.profiles import ProfilesScreen
+from kidtui.widgets import profile_form
+from tests.tui.conftest import drive, press, until
 
 FAST = '# my own\nextends = "demo"\ndescription = "quick"\n\n[train]\nmax_steps = 20  # enough\n'
-SIGNS = {"space": " ", "minus": "-", "equals_sign": "=", "left_square_bracket": "["}
 MEMORY = {"teacher": 512, "student": 1024, "gradients_and_optimizer": 1024, "activations": 512, "total": 3072}
 
 
@@ -50,7 +50,9 @@ Screenplay = Callable[["Stage"], Awaitable[None]]
 
 
 class Stage:
-    def __init__(self, app: App, pilot: Pilot[None]) -> None:
+    def __init__(self, pilot: Pilot[None]) -> None:
+        app = pilot.app
+        assert isinstance(app, App)
         self.app, self.pilot = app, pilot
         self.launched: list[Profile] = []
         app.launch = self.launched.append  # starts nothing
@@ -58,14 +60,7 @@ class Stage:
         self.screen = app.screen
 
     async def press(self, *keys: str) -> None:
-        """Keys in quick succession; what they do has happened afterwards."""
-        for key in keys:
-            event = events.Key(key, SIGNS.get(key, key if len(key) == 1 else None))
-            event.set_sender(self.app)
-            self.app.post_message(event)
-            for _ in range(4):  # app, widget, and back up to the screen whose binding it is
-                await self.pilot.pause(0)
-        await self.pilot.pause()
+        await press(self.pilot, *keys)
 
     async def type(self, text: str) -> None:
         """A text into the Input that has the focus."""
@@ -78,11 +73,8 @@ class Stage:
         """Wait for a dialog and the keyboard's place in it."""
         await self.until(lambda: isinstance(self.app.screen, kind) and self.app.focused)
 
-    async def until(self, holds: Callable[[], Any], what: str = "") -> None:
-        end = time.monotonic() + 5
-        while not holds():
-            assert time.monotonic() < end, what or "it never came to hold"
-            await self.pilot.pause(0.02)
+    async def until(self, holds: Callable[[], Any], what: str = "it never came to hold") -> None:
+        await until(self.pilot, holds, what)
 
     async def choose(self, name: str) -> None:
         path = next(path for path, entry in self.screen.listed.entries.items() if entry.name == name)
@@ -110,15 +102,20 @@ class Stage:
 
 
 def play(screenplay: Screenplay, size: tuple[int, int] = (120, 20), **options: Any) -> None:
-    async def run() -> None:
-        app = App(**options)
-        async with app.run_test(size=size) as pilot:
-            await pilot.pause()
-            stage = Stage(app, pilot)
-            await stage.until(lambda: stage.screen.form.rows.option_count)
-            await screenplay(stage)
+    async def act(pilot: Pilot[None]) -> None:
+        await pilot.pause()
+        stage = Stage(pilot)
+        await stage.until(lambda: stage.screen.form.rows.option_count)
+        await screenplay(stage)
 
-    asyncio.run(run())
+    drive(act, size=size, app=App(**options))
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is typed is looked at sooner than for a user."""
+    monkeypatch.setattr(profile_form, "DEBOUNCE_SECONDS", 0.01)
+    monkeypatch.setattr(profiles, "DEBOUNCE_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -312,12 +309,12 @@ def test_files_that_change_behind_the_screen(fast):
     async def screenplay(stage: Stage) -> None:
         await stage.choose("fast")
         fast.write_text(FAST.replace("20", "44"))
-        stage.screen._look()
+        stage.screen.look()
         await stage.until(lambda: stage.row("train.max_steps") == "max_steps 44 this file")
         await stage.at("train.shared_prefix")
         await stage.press("space")
         fast.write_text("# theirs\n" + FAST)
-        stage.screen._look()
+        stage.screen.look()
         await stage.until(lambda: "changed on disk" in stage.status)
         await stage.press("ctrl+s")
         await stage.asked(Confirm)
@@ -330,14 +327,14 @@ def test_files_that_change_behind_the_screen(fast):
         assert "shared_prefix = false" in fast.read_text()
         await stage.press("space")
         fast.unlink()
-        stage.screen._look()
+        stage.screen.look()
         await stage.until(lambda: "no longer on disk; ctrl+s" in stage.status)
         await stage.press("ctrl+s")
         await stage.asked(Confirm)
         await stage.press("y")
         assert "shared_prefix = true" in fast.read_text()
         fast.unlink()
-        stage.screen._look()
+        stage.screen.look()
         await stage.until(lambda: "fast.toml is no longer on disk" in stage.status)
         assert stage.app.subject != "fast"
 
