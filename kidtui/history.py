@@ -210,7 +210,7 @@ class History:
         self._reader = EventReader(self.run)
         self._polled = False
         self._view = View()
-        self._preview: Series | None = None
+        self._preview = None
         self._series: Series | None = None  # made by the thread that polls: it loads numpy
         # Lowest step and where its piece of the files begins, a piece being 256 KiB or more.
         self._places: list[tuple[float, tuple[int, int]]] = []

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from textual import events
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from engine import profile as profiles
 from engine import runs
@@ -55,6 +56,12 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(monitor, "_BOARD_SECONDS", 0.1)
     monkeypatch.setattr(monitor, "_POLL_SECONDS", 0.05)
     monkeypatch.setattr(monitor, "_CALL_SECONDS", 0.15)
+
+
+@pytest.fixture
+def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Widgets are laid out but not painted, which is most of the time that a key takes."""
+    monkeypatch.setattr(Screen, "_compositor_refresh", lambda screen: screen._dirty_widgets.clear())
 
 
 @pytest.fixture
@@ -105,9 +112,19 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
         event = events.Key(key, SIGNS.get(key, key if len(key) == 1 else None))
         event.set_sender(pilot.app)
         pilot.app.post_message(event)
-        for _ in range(4):  # app, widget, and back up to the screen whose binding it is
+        await settled(pilot)
+
+
+async def settled(pilot: Pilot[None]) -> None:
+    """Wait until no widget has a message left; what threads are at goes on."""
+    while True:
+        screen = pilot.app.screen
+        for _ in range(2):  # a message's way up, and what comes of it
             await pilot._wait_for_screen()
-    await pilot.pause()
+        nodes = [pilot.app, *screen.walk_children(with_self=True)]
+        if screen is pilot.app.screen and all(node._message_queue.empty() for node in nodes):
+            break
+    screen._on_timer_update()
 
 
 async def until(pilot: Pilot[None], true: Callable[[], object], what: str, seconds: float = 10.0) -> None:

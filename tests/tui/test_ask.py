@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
@@ -23,6 +22,7 @@ from kidtui.student import Choice
 from kidtui.widgets.answer_pane import AnswerPane
 from kidtui.widgets.question import Question
 from kidtui.widgets.schema_tree import SchemaTree
+from tests.tui.conftest import drive, press, until
 
 REPOSITORY = Path(__file__).parents[2]
 FAKE_ENGINE = (sys.executable, str(REPOSITORY / "tests" / "fakes" / "fake_service.py"))
@@ -49,8 +49,9 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class Driver:
     """Presses keys on Ask and reads what it shows."""
 
-    def __init__(self, app: KidApp, pilot: Pilot[None]) -> None:
-        self.app, self.pilot = app, pilot
+    def __init__(self, pilot: Pilot[None]) -> None:
+        assert isinstance(pilot.app, KidApp)
+        self.app, self.pilot = pilot.app, pilot
 
     @property
     def screen(self) -> AskScreen:
@@ -59,17 +60,16 @@ class Driver:
         return found
 
     async def until(self, holds: Callable[[], object]) -> None:
-        for _ in range(1000):
-            if holds():
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError("it does not come")
+        await until(self.pilot, holds, "what is waited for")
+
+    async def press(self, *keys: str) -> None:
+        await press(self.pilot, *keys)
 
     async def ask(self, text: str) -> None:
         """Asks, without waiting for an answer."""
-        await self.pilot.press("slash")
+        await self.press("slash")
         self.screen.query_one(Question).value = text
-        await self.pilot.press("enter")
+        await self.press("enter")
 
     async def ended(self, part: str = "student") -> None:
         pane = self.screen.query_one(f"#{part}", AnswerPane)
@@ -86,116 +86,145 @@ class Driver:
     def schema(self) -> list[str]:
         """The lines of the schema as they are drawn, without their guides."""
         tree = self.screen.query_one(SchemaTree)
-        return [str(tree.render_line(at).text).strip(" │├└─▾▸") for at in range(tree.size.height)]
+        strips = tree.render_lines(tree.outer_size.region)[1:-1]  # between the borders
+        return [strip.text.strip(" │├└─▾▸") for strip in strips]
 
     def facts(self) -> str:
         return str(self.screen.query_one("#facts", Static).content)
 
 
-def drive(steps: Callable[[Driver], Awaitable[None]], size: tuple[int, int] = WIDE) -> None:
-    """Runs the app on Ask and takes the steps."""
+def on_ask(*steps: Callable[[Driver], Awaitable[None]], size: tuple[int, int] = WIDE) -> None:
+    """Runs the app on Ask and takes the steps, with one service as long as that lives."""
 
-    async def run() -> None:
-        app = KidApp(service_command=FAKE_ENGINE)
-        app.animation_level = "none"
-        async with app.run_test(size=size) as pilot:
-            await pilot.press("4")
-            driver = Driver(app, pilot)
-            await driver.until(lambda: isinstance(app.screen_stack[0], AskScreen) and app.screen.is_mounted)
-            await driver.until(
-                lambda: "a fake" in driver.facts() and driver.screen.query_one(SchemaTree).copy_text
-            )
-            await steps(driver)
+    async def act(pilot: Pilot[None]) -> None:
+        driver = Driver(pilot)
+        await driver.press("4")
+        await driver.until(lambda: isinstance(driver.app.screen_stack[0], AskScreen))
+        await driver.until(
+            lambda: "a fake" in driver.facts() and driver.screen.query_one(SchemaTree).copy_text
+        )
+        for step in steps:
+            await step(driver)
 
-    asyncio.run(run())
+    app = KidApp(service_command=FAKE_ENGINE)
+    app.animation_level = "none"
+    drive(act, size=size, app=app)
 
 
-def test_a_question_is_answered_and_compared_with_the_teacher(database: Path) -> None:
-    async def steps(driver: Driver) -> None:
+async def own_sql(driver: Driver) -> None:
+    """SQL is edited and run without a model."""
+    await driver.press("t")
+    assert not driver.screen._answers, "nothing to compare with"
+    await driver.press("e")
+    await driver.until(lambda: isinstance(driver.app.screen, EditSql))
+    await driver.press("escape")
+    assert driver.app.screen is driver.screen
+    assert not driver.screen._answers
+    await driver.press("e")
+    driver.app.screen.query_one(TextArea).text = "SELECT born\nFROM animal -- [b]"
+    await driver.press("ctrl+r")
+    await driver.ended()
+    assert "── your SQL, run as it is ──\nSELECT born\nFROM animal -- [b]" in driver.words("student")
+    assert driver.rows() == [["2001"], ["NULL"]]
+
+    await driver.press("e")
+    assert driver.app.screen.query_one(TextArea).text == "SELECT born\nFROM animal -- [b]"
+    driver.app.screen.query_one(TextArea).text = "SELECT nme FROM animal"
+    await driver.pilot.click("#run")
+    await driver.until(lambda: "✗ failed  no such column: nme" in driver.words("student"))
+    assert "second attempt" not in driver.words("student")
+
+
+async def question_and_teacher(driver: Driver) -> None:
+    """A question is answered, and compared with the teacher; t again, c, y, history."""
+    await driver.ask("Which animals are there?")
+    await driver.ended()
+    words = driver.words("student")
+    assert "SELECT name FROM animal" in words
+    assert "uses  animal.name" in words
+    assert "✓ check" in words
+    assert "0.50 (not calibrated)" in words
+    assert "✓ rows  2 rows" in words
+    assert driver.rows() == [["okapi"], ["[red]x"]], "names are no markup"
+    assert driver.schema()[:4] == ["● animal", "● name", "· born", "· keeper"]
+    assert "● ready" in driver.facts()
+
+    await driver.press("ctrl+t")  # the question has the focus
+    await driver.ended("teacher")
+    assert "WHERE name = 'okapi'" in driver.words("teacher")
+    assert "✗ rows are not the same" in driver.words("difference")
+    assert "only student: 1 of 2 rows\n    [red]x" in driver.words("difference")
+
+    before = driver.screen._answers["teacher"]
+    await driver.press("escape", "t")  # leaves the question, then asks the teacher again
+    await driver.until(lambda: driver.screen._answers["teacher"] is not before)
+    await driver.ended("teacher")
+
+    await driver.press("c")
+    assert driver.app.clipboard == "SELECT name FROM animal"
+    driver.screen.query_one("#teacher DataTable").focus()
+    await driver.press("c")
+    assert driver.app.clipboard == "SELECT name FROM animal WHERE name = 'okapi'"
+    await driver.press("y")
+    assert driver.app.clipboard == "okapi", "the row at the cursor"
+
+    await driver.press("i", "up")
+    assert driver.screen.query_one(Question).value == "Which animals are there?"
+
+
+async def failures(driver: Driver) -> None:
+    """A failure brings a second attempt, SQL that is refused a line."""
+    await driver.ask("wrong name")
+    await driver.ended()
+    first, second = driver.words("student").split("── second attempt ──")
+    assert "✗ failed  no such column: nme; did you mean animal.name?" in first
+    assert "SELECT name FROM animal" in second
+    assert len(driver.rows()) == 2
+
+    await driver.ask("drop it")
+    await driver.ended()
+    await driver.until(lambda: "DROP is not run" in driver.words("student"))
+    assert driver.rows() == []
+    assert "✓ check" not in driver.words("student")
+    assert driver.schema()[0].startswith("✗ ")
+
+    await driver.ask("no way")
+    await driver.until(lambda: "SELECT 2" in driver.words("student"))
+    await driver.ask("write SELECT nme FROM animal")
+    await driver.until(lambda: "second attempt" in driver.words("student"))
+
+    await driver.ask("escape")
+    await driver.until(lambda: driver.rows() == [["\\x1b[2J"], ["\\x1b[2J"]])
+    assert "\x1b" not in driver.words("student")
+
+    columns = ", ".join(f"n AS c{number}" for number in range(41))
+    numbers = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r LIMIT 300)"
+    await driver.ask(f"write {numbers} SELECT {columns} FROM r")
+    cut = "✓ rows  first 200 rows; there are more; 40 of 41 columns"
+    await driver.until(lambda: cut in driver.words("student"))
+    assert [len(driver.rows()), len(driver.rows()[0])] == [200, 40]
+
+
+def test_one_service_answers_whatever_is_asked(database: Path, unpainted: None) -> None:
+    async def not_started(driver: Driver) -> None:
         assert "○ not started" in driver.facts(), "nothing starts before it is wanted"
-        await driver.ask("Which animals are there?")
-        await driver.ended()
-        words = driver.words("student")
-        assert "SELECT name FROM animal" in words
-        assert "uses  animal.name" in words
-        assert "✓ check" in words
-        assert "0.50 (not calibrated)" in words
-        assert "✓ rows  2 rows" in words
-        assert driver.rows() == [["okapi"], ["[red]x"]], "names are no markup"
-        assert driver.schema()[:4] == ["● animal", "● name", "· born", "· keeper"]
-        assert "● ready" in driver.facts()
 
-        await driver.pilot.press("ctrl+t")  # the question has the focus
-        await driver.ended("teacher")
-        assert "WHERE name = 'okapi'" in driver.words("teacher")
-        assert "✗ rows are not the same" in driver.words("difference")
-        assert "only student: 1 of 2 rows\n    [red]x" in driver.words("difference")
-
-        before = driver.screen._answers["teacher"]
-        await driver.pilot.press("escape", "t")  # leaves the question, then asks the teacher again
-        await driver.until(lambda: driver.screen._answers["teacher"] is not before)
-        await driver.ended("teacher")
-
-        await driver.pilot.press("c")
-        assert driver.app.clipboard == "SELECT name FROM animal"
-        driver.screen.query_one("#teacher DataTable").focus()
-        await driver.pilot.press("c")
-        assert driver.app.clipboard == "SELECT name FROM animal WHERE name = 'okapi'"
-        await driver.pilot.press("y")
-        assert driver.app.clipboard == "okapi", "the row at the cursor"
-
-        await driver.pilot.press("i", "up")
-        assert driver.screen.query_one(Question).value == "Which animals are there?"
-
-    drive(steps)
+    on_ask(not_started, own_sql, question_and_teacher, failures)
 
 
-def test_a_failure_brings_a_second_attempt_and_refused_sql_a_line(database: Path) -> None:
-    async def steps(driver: Driver) -> None:
-        await driver.ask("wrong name")
-        await driver.ended()
-        first, second = driver.words("student").split("── second attempt ──")
-        assert "✗ failed  no such column: nme; did you mean animal.name?" in first
-        assert "SELECT name FROM animal" in second
-        assert len(driver.rows()) == 2
-
-        await driver.ask("drop it")
-        await driver.ended()
-        await driver.until(lambda: "DROP is not run" in driver.words("student"))
-        assert driver.rows() == []
-        assert "✓ check" not in driver.words("student")
-        assert driver.schema()[0].startswith("✗ ")
-
-        await driver.ask("no way")
-        await driver.until(lambda: "SELECT 2" in driver.words("student"))
-        await driver.ask("write SELECT nme FROM animal")
-        await driver.until(lambda: "second attempt" in driver.words("student"))
-
-        await driver.ask("escape")
-        await driver.until(lambda: driver.rows() == [["\\x1b[2J"], ["\\x1b[2J"]])
-        assert "\x1b" not in driver.words("student")
-
-        columns = ", ".join(f"n AS c{number}" for number in range(41))
-        numbers = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r LIMIT 300)"
-        await driver.ask(f"write {numbers} SELECT {columns} FROM r")
-        cut = "✓ rows  first 200 rows; there are more; 40 of 41 columns"
-        await driver.until(lambda: cut in driver.words("student"))
-        assert [len(driver.rows()), len(driver.rows()[0])] == [200, 40]
-
-    drive(steps)
-
-
-def test_escape_cancels_and_a_dead_service_is_started_again(database: Path, tmp_path: Path) -> None:
+def test_escape_cancels_and_a_dead_service_is_started_again(
+    database: Path, unpainted: None, tmp_path: Path
+) -> None:
     async def steps(driver: Driver) -> None:
         await driver.ask("slow one")
         await driver.until(lambda: driver.words("student").count("SELECT") > 2)
         assert driver.words("student").endswith("▏")
-        await driver.pilot.press("ctrl+t")
+        await driver.press("ctrl+t")
         assert driver.words("teacher") == "t asks the teacher the same", "one thing at a time"
-        await driver.pilot.press("escape")
+        await driver.press("escape")
         await driver.until(lambda: "■ cancelled" in driver.words("student"))
         assert driver.screen.query_one(Question).has_focus
-        await driver.pilot.press("escape")
+        await driver.press("escape")
         assert not driver.screen.query_one(Question).has_focus
 
         await driver.ask(f"die once {tmp_path / 'mark'}")
@@ -214,71 +243,65 @@ def test_escape_cancels_and_a_dead_service_is_started_again(database: Path, tmp_
         await driver.until(lambda: driver.rows() == [["2"]])
         assert "cancelled" not in driver.words("student")
 
-    drive(steps)
+    on_ask(steps)
 
 
-def test_sql_is_edited_and_run_without_a_model(database: Path) -> None:
-    async def steps(driver: Driver) -> None:
-        await driver.pilot.press("t")
-        assert not driver.screen._answers, "nothing to compare with"
-        await driver.pilot.press("e")
-        assert isinstance(driver.app.screen, EditSql)
-        await driver.pilot.press("escape")
-        assert driver.app.screen is driver.screen
-        assert not driver.screen._answers
-        await driver.pilot.press("e")
-        driver.app.screen.query_one(TextArea).text = "SELECT born\nFROM animal -- [b]"
-        await driver.pilot.press("ctrl+r")
-        await driver.ended()
-        assert "── your SQL, run as it is ──\nSELECT born\nFROM animal -- [b]" in driver.words("student")
-        assert driver.rows() == [["2001"], ["NULL"]]
-
-        await driver.pilot.press("e")
-        assert driver.app.screen.query_one(TextArea).text == "SELECT born\nFROM animal -- [b]"
-        driver.app.screen.query_one(TextArea).text = "SELECT nme FROM animal"
-        await driver.pilot.click("#run")
-        await driver.until(lambda: "✗ failed  no such column: nme" in driver.words("student"))
-        assert "second attempt" not in driver.words("student")
-
-    drive(steps)
-
-
-def test_the_database_is_chosen(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_database_is_chosen(database: Path, unpainted: None, monkeypatch: pytest.MonkeyPatch) -> None:
     other = database.with_name("other.sqlite")
     other.write_bytes(database.read_bytes())
     names = [*(f"set/n{number}" for number in range(5)), str(other)]
     monkeypatch.setattr(subjects, "databases", lambda data_dir: [(name, name) for name in names])
 
     async def steps(driver: Driver) -> None:
-        await driver.pilot.press("d")
+        await driver.press("d")
         assert isinstance(driver.app.screen, Choose)
         options = driver.app.screen.query_one(OptionList)
         await driver.until(lambda: options.option_count == 6)
-        await driver.pilot.press(*"set n3")
+        await driver.press(*"set n3")
         assert [str(option.prompt) for option in options.options] == ["set/n3", "set n3  (a database file)"]
-        await driver.pilot.press("escape", "ctrl+o")
+        await driver.press("escape", "ctrl+o")
         await driver.until(lambda: driver.app.screen.query_one(OptionList).option_count == 6)
-        await driver.pilot.press("up", "enter")  # from the first to the last
+        await driver.press("up", "enter")  # from the first to the last
         await driver.until(lambda: str(other) in driver.facts())
         assert driver.app.subject == str(other)
 
-        await driver.pilot.press("d")
+        await driver.press("d")
         driver.app.screen.query_one(Input).value = "/nowhere/[b].sqlite"
-        await driver.pilot.press("enter")
+        await driver.press("enter")
         await driver.until(lambda: "✗" in driver.words("student"))
         assert "/nowhere/[b].sqlite" in driver.words("student")
         assert str(other) in driver.facts(), "the one before stays"
 
         database.write_bytes(b"no database at all" * 100)
-        await driver.pilot.press("d")
+        await driver.press("d")
         driver.app.screen.query_one(Input).value = str(database)
-        await driver.pilot.press("enter")
+        await driver.press("enter")
         await driver.until(lambda: "zoo.sqlite" in driver.words("student"))
 
-    drive(steps)
+    on_ask(steps)
 
 
-def test_the_student_is_chosen(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def one_pane_at_a_time(driver: Driver) -> None:
+    """Where it is narrow; all of them where it is not."""
+
+    def seen() -> list[str | None]:
+        return [part.id for part in driver.screen.query(".part") if part.region.area]
+
+    await driver.until(lambda: seen() == ["answers", "student"])
+    await driver.press("left_square_bracket")
+    await driver.until(lambda: seen() == ["schema"])
+    await driver.until(lambda: driver.screen.query_one(SchemaTree).has_focus)
+    await driver.press("left_square_bracket")
+    await driver.until(lambda: seen() == ["difference"])
+    await driver.press("right_square_bracket", "right_square_bracket")
+    await driver.until(lambda: seen() == ["answers", "student"])
+    await driver.ask("How many animals are there?")
+    await driver.press("escape")
+    await driver.pilot.resize_terminal(*WIDE)
+    await driver.until(lambda: len(seen()) == 5)
+
+
+def test_one_pane_at_a_time_and_another_student(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subjects, "students", lambda: [("run-a", "run-a  demo"), ("run-b", "run-b  demo")])
 
     def choose(run: str | None = None) -> Choice:
@@ -291,12 +314,12 @@ def test_the_student_is_chosen(database: Path, monkeypatch: pytest.MonkeyPatch) 
     async def steps(driver: Driver) -> None:
         await driver.ask("Which animals are there?")
         await driver.ended()
-        await driver.pilot.press("escape", "t")
+        await driver.press("escape", "t")
         assert "✗ there is no teacher here\n  name one in" in driver.words("teacher")
 
-        await driver.pilot.press("s")
+        await driver.press("s")
         await driver.until(lambda: driver.app.screen.query_one(OptionList).option_count == 2)
-        await driver.pilot.press("down", "enter")
+        await driver.press("down", "enter")
         await driver.until(lambda: "a fake run-b" in driver.facts())
         assert "○ not started" in driver.facts()
         assert driver.words("student") == "/ writes a question, Enter asks it"
@@ -305,28 +328,7 @@ def test_the_student_is_chosen(database: Path, monkeypatch: pytest.MonkeyPatch) 
         await driver.until(lambda: "✗ run run-a has no student yet" in driver.words("student"))
         assert "a fake run-b" in driver.facts()
 
-    drive(steps)
-
-
-def test_one_pane_at_a_time_where_it_is_narrow(database: Path) -> None:
-    async def steps(driver: Driver) -> None:
-        def seen() -> list[str | None]:
-            return [part.id for part in driver.screen.query(".part") if part.region.area]
-
-        await driver.until(lambda: seen() == ["answers", "student"])
-        await driver.pilot.press("left_square_bracket")
-        await driver.until(lambda: seen() == ["schema"])
-        assert driver.screen.query_one(SchemaTree).has_focus
-        await driver.pilot.press("left_square_bracket")
-        await driver.until(lambda: seen() == ["difference"])
-        await driver.pilot.press("right_square_bracket", "right_square_bracket")
-        await driver.until(lambda: seen() == ["answers", "student"])
-        await driver.ask("How many animals are there?")
-        await driver.pilot.press("escape")
-        await driver.pilot.resize_terminal(*WIDE)
-        await driver.until(lambda: len(seen()) == 5)
-
-    drive(steps, NARROW)
+    on_ask(one_pane_at_a_time, steps, size=NARROW)
 
 
 def test_every_key_has_an_action() -> None:

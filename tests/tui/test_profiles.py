@@ -101,12 +101,13 @@ class Stage:
         return [entry.name for entry in self.screen.listed.entries.values()]
 
 
-def play(screenplay: Screenplay, size: tuple[int, int] = (120, 20), **options: Any) -> None:
+def play(*screenplays: Screenplay, size: tuple[int, int] = (120, 20), **options: Any) -> None:
     async def act(pilot: Pilot[None]) -> None:
         await pilot.pause()
         stage = Stage(pilot)
         await stage.until(lambda: stage.screen.form.rows.option_count)
-        await screenplay(stage)
+        for screenplay in screenplays:
+            await screenplay(stage)
 
     drive(act, size=size, app=App(**options))
 
@@ -130,7 +131,7 @@ def write(name: str, text: str) -> Path:
     return path
 
 
-def test_an_edit_in_the_form_changes_the_text_and_is_saved(fast):
+def test_an_edit_in_the_form_changes_the_text_and_is_saved(fast, unpainted):
     async def screenplay(stage: Stage) -> None:
         assert "demo" in str(stage.screen.listed.get_option(str(fast)).prompt)
         assert stage.row("train.max_steps") == "max_steps 20 this file"
@@ -170,7 +171,7 @@ def test_an_edit_in_the_form_changes_the_text_and_is_saved(fast):
     play(screenplay)
 
 
-def test_an_edit_of_the_text_changes_the_form_and_faults_stand_at_their_keys(fast):
+def test_an_edit_of_the_text_changes_the_form_and_faults_stand_at_their_keys(fast, unpainted):
     async def screenplay(stage: Stage) -> None:
         await stage.press("e")
         stage.screen.toml.move_cursor(stage.screen.toml.document.end)
@@ -198,78 +199,76 @@ def test_an_edit_of_the_text_changes_the_form_and_faults_stand_at_their_keys(fas
     play(screenplay)
 
 
-def test_a_shipped_profile_is_copied_before_it_is_changed():
-    async def screenplay(stage: Stage) -> None:
-        await stage.choose("demo")
-        shipped = stage.text
-        await stage.at("train.seed")
-        await stage.press("enter")
-        await stage.asked(Prompt)
-        assert stage.app.screen.query_one(Input).value == "my-demo"
-        await stage.press("enter")
-        await stage.until(lambda: stage.screen.form.editing)
-        await stage.press("5", "enter")
-        await stage.pilot.pause()
-        assert "seed = 5" in stage.text
-        assert "demo ← demo" in str(stage.screen.listed.highlighted_option.prompt)
-        await stage.press("ctrl+s")
-        assert profile.load("my-demo").train.seed == 5
-        await stage.choose("demo")
-        await stage.press("e")
-        await stage.press("x")
-        await stage.asked(Prompt)
-        await stage.press("escape")
-        assert stage.text == shipped
-        await stage.press("escape")
-        await stage.press("X", "R")
-        assert stage.app.screen is stage.screen, "shipped ones are neither deleted nor renamed"
-
-    play(screenplay)
+async def shipped_is_copied(stage: Stage) -> None:
+    """A shipped profile is copied before it is changed."""
+    await stage.choose("demo")
+    shipped = stage.text
+    await stage.at("train.seed")
+    await stage.press("enter")
+    await stage.asked(Prompt)
+    assert stage.app.screen.query_one(Input).value == "my-demo"
+    await stage.press("enter")
+    await stage.until(lambda: stage.screen.form.editing)
+    await stage.press("5", "enter")
+    await stage.pilot.pause()
+    assert "seed = 5" in stage.text
+    assert "demo ← demo" in str(stage.screen.listed.highlighted_option.prompt)
+    await stage.press("ctrl+s")
+    assert profile.load("my-demo").train.seed == 5
+    await stage.choose("demo")
+    await stage.press("e")
+    await stage.press("x")
+    await stage.asked(Prompt)
+    await stage.press("escape")
+    assert stage.text == shipped
+    await stage.press("escape")
+    await stage.press("X", "R")
+    assert stage.app.screen is stage.screen, "shipped ones are neither deleted nor renamed"
 
 
-def test_new_duplicate_rename_delete(fast):
+async def new_duplicate_rename_delete(stage: Stage) -> None:
+    await stage.choose("fast")
+    await stage.press("n")
+    await stage.asked(Prompt)
+    await stage.press("enter")
+    await stage.until(lambda: stage.app.subject == "my-fast")
+    assert 'extends = "fast"' in stage.text
+    await stage.choose("fast")
+    await stage.press("d")
+    await stage.asked(Prompt)
+    prompt = stage.app.screen
+    await stage.type("child")
+    assert "there is a user profile" in str(prompt.query_one(".problem", Static).content)
+    await stage.press("enter")
+    assert stage.app.screen is prompt, "the name is taken"
+    await stage.type("child2")
+    await stage.press("enter")
+    await stage.until(lambda: stage.app.subject == "child2")
+    assert stage.text == FAST
+    await stage.press("X")
+    await stage.asked(Confirm)
+    await stage.press("n")
+    await stage.press("X")
+    await stage.asked(Confirm)
+    await stage.press("y")
+    await stage.until(lambda: "child2" not in stage.names())
+    assert "no longer on disk" in stage.status
+    await stage.choose("fast")
+    await stage.press("R")
+    await stage.asked(Prompt)
+    await stage.type("slow")
+    await stage.press("enter")
+    await stage.until(lambda: stage.app.subject == "slow")
+    await stage.until(lambda: "fast" not in stage.names())
+    assert profile.layers(paths.user_profiles() / "child.toml")[1].path.stem == "slow"
+
+
+def test_files_are_made_renamed_and_deleted(fast, unpainted):
     write("child", 'extends = "fast"\n')
-
-    async def screenplay(stage: Stage) -> None:
-        await stage.choose("fast")
-        await stage.press("n")
-        await stage.asked(Prompt)
-        await stage.press("enter")
-        await stage.until(lambda: stage.app.subject == "my-fast")
-        assert 'extends = "fast"' in stage.text
-        await stage.choose("fast")
-        await stage.press("d")
-        await stage.asked(Prompt)
-        prompt = stage.app.screen
-        await stage.type("child")
-        assert "there is a user profile" in str(prompt.query_one(".problem", Static).content)
-        await stage.press("enter")
-        assert stage.app.screen is prompt, "the name is taken"
-        await stage.type("child2")
-        await stage.press("enter")
-        await stage.until(lambda: stage.app.subject == "child2")
-        assert stage.text == FAST
-        await stage.press("X")
-        await stage.asked(Confirm)
-        await stage.press("n")
-        await stage.press("X")
-        await stage.asked(Confirm)
-        await stage.press("y")
-        await stage.until(lambda: "child2" not in stage.names())
-        assert "no longer on disk" in stage.status
-        await stage.choose("fast")
-        await stage.press("R")
-        await stage.asked(Prompt)
-        await stage.type("slow")
-        await stage.press("enter")
-        await stage.until(lambda: stage.app.subject == "slow")
-        await stage.until(lambda: "fast" not in stage.names())
-        assert profile.layers(paths.user_profiles() / "child.toml")[1].path.stem == "slow"
-
-    play(screenplay)
+    play(shipped_is_copied, new_duplicate_rename_delete)
 
 
-def test_unsaved_changes_are_asked_for(fast):
+def test_unsaved_changes_are_asked_for(fast, unpainted):
     write("other", 'extends = "demo"\n')
 
     async def screenplay(stage: Stage) -> None:
@@ -305,7 +304,7 @@ def test_unsaved_changes_are_asked_for(fast):
     play(screenplay)
 
 
-def test_files_that_change_behind_the_screen(fast):
+def test_files_that_change_behind_the_screen(fast, unpainted):
     async def screenplay(stage: Stage) -> None:
         await stage.choose("fast")
         fast.write_text(FAST.replace("20", "44"))
@@ -367,7 +366,7 @@ def test_broken_profiles_are_one_line_each():
     play(screenplay)
 
 
-def test_what_a_run_would_take_and_its_launch(fast):
+def test_what_a_run_would_take_and_its_launch(fast, unpainted):
     run = runs.create(profile.load("fast"), ["kid"])
     steps = [{"kind": "step", "step": step, "ms": {"total": 30_000.0}} for step in range(4)]
     run.events_path(1).write_text("\n".join(map(json.dumps, steps)) + '\nnot json\n{"kind": "st')
@@ -419,7 +418,7 @@ def test_whether_a_run_fits():
     assert words(2048, 2000).startswith("✗ does not fit")
 
 
-def test_read_only_changes_nothing(fast):
+def test_read_only_changes_nothing(fast, unpainted):
     async def screenplay(stage: Stage) -> None:
         await stage.choose("fast")
         await stage.press("n", "d", "R", "X", "L", "enter", "ctrl+s")
@@ -436,7 +435,7 @@ def test_read_only_changes_nothing(fast):
     assert fast.read_text() == FAST
 
 
-def test_a_narrow_terminal_shows_form_or_text(fast):
+def test_a_narrow_terminal_shows_form_or_text(fast, unpainted):
     async def screenplay(stage: Stage) -> None:
         assert stage.screen.form.display
         assert not stage.screen.toml.region.area
