@@ -13,6 +13,7 @@ import pytest
 from textual import events
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.widgets import Footer
 
 from engine import profile as profiles
 from engine import runs
@@ -60,8 +61,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Widgets are laid out but not painted, which is most of the time that a key takes."""
+    """Widgets are laid out but not painted, and the footer is empty: most of the time that a key takes."""
     monkeypatch.setattr(Screen, "_compositor_refresh", lambda screen: screen._dirty_widgets.clear())
+    monkeypatch.setattr(Footer, "compose", lambda footer: iter(()))
 
 
 @pytest.fixture

@@ -79,8 +79,13 @@ class Stage:
     async def choose(self, name: str) -> None:
         path = next(path for path, entry in self.screen.listed.entries.items() if entry.name == name)
         self.screen.listed.focus()
-        self.screen.listed.highlighted = self.screen.listed.get_option_index(path)
-        await self.until(lambda: self.app.subject == name)
+
+        def chosen() -> bool:
+            if self.app.subject != name:  # a look at the files that was under way may take it back
+                self.screen.listed.highlighted = self.screen.listed.get_option_index(path)
+            return self.app.subject == name
+
+        await self.until(chosen)
 
     async def at(self, key: str) -> None:
         self.screen.form.choose(key)

@@ -159,7 +159,7 @@ def test_examples() -> None:
     rows = (
         '{"index": 1, "db_id": "zoo", "question": "How [red]many?", "gold": "SELECT 1", "sql": "SELECT 2",'
         ' "correct": false, "error": "value", "message": "1 instead of 2", "hardness": "easy"}\n'
-        'garbage\n'
+        "garbage\n"
         '{"index": 2, "question": "Who?", "gold": "SELECT 3", "sql": "SELECT 3", "correct": true}\n'
     )
     (run.path / "predictions.jsonl").write_text(rows)
