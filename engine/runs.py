@@ -50,7 +50,13 @@ class Run:
 
     def info(self) -> dict[str, Any]:
         """run.json: argv, resolved profile, versions, machine; never changes."""
-        return _read_json(self.path / "run.json")
+        info = _read_json(self.path / "run.json")
+        if not isinstance(info.get("profile"), dict) or not isinstance(info.get("cwd"), str):
+            raise RunError(
+                f"run.json of run {self.id} is damaged: it names no profile or folder",
+                "kid runs remove deletes a broken run",
+            )
+        return info
 
     def profile(self) -> Profile:
         """The profile that the run was created with."""
@@ -62,6 +68,15 @@ class Run:
         `state` is "lost" when the process is gone without a word; `quiet_s` are the
         seconds since the last event.
         """
+        try:
+            return self._status()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RunError(
+                f"status.json or launch.json of run {self.id} is damaged: {type(error).__name__}: {error}",
+                "kid runs remove deletes a broken run",
+            ) from error
+
+    def _status(self) -> dict[str, Any]:
         status = _read_json(self.path / "status.json")
         launched = self._launched()
         if launched is not None and launched["generation"] > status["generation"] and is_alive(launched):
@@ -219,7 +234,8 @@ def request(run: Run, what: str) -> None:
     """
     state = run.status()["state"]
     if state not in LIVE_STATES:
-        raise RunError(f"run {run.id} is {state}", f"kid distill --resume {run.id} takes it up again")
+        mend = "" if state == "done" else f"kid distill --resume {run.id} takes it up again"
+        raise RunError(f"run {run.id} is {state}", mend)
     control = run.path / "control"
     if what == "resume":
         if not (control / "pause").exists():

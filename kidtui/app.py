@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.app import App, SystemCommand
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
+from textual.widgets import Input, TextArea
 
 from engine import paths, runs
 from engine import profile as profiles
-from engine.errors import KidError, UsageError, nearest
+from engine.errors import KidError, UsageError, fault, nearest
 from engine.profile import Profile
 from kidtui import keys, launch, theme
 from kidtui.board import Row
+from kidtui.cells import shown, told
 from kidtui.config import Config
 from kidtui.monitor import Monitor
 from kidtui.palette import KeyCommands
@@ -82,19 +84,20 @@ class KidApp(App[None]):
         self.data_dir = data_dir
         self.command = command
         self.service_command = service_command
-        self.subject = ""
-        """What the top line says beside the screen's title."""
         self.marked: list[str] = []
         """Ids of the runs that Compare shows, in the order in which they were marked."""
         self.monitor = Monitor(
             partial(self._from_thread, self._board_changed), partial(self._from_thread, self._run_changed)
         )
         self._states: dict[str, str] = {}
+        self._is_launching = False
         for own in theme.OWN:
             self.register_theme(own)
         self.theme = self._known(self.config.theme, self.available_themes, "theme") or theme.DARK.name
         for name in self.config.keys:
             self._known(name, [key.id for key in keys.KEYS], "keys")
+        if wrong := keys.clash(self.config.keys):
+            raise UsageError(f"{paths.config_file()}: keys: {wrong}", "the help of kid tui lists all keys")
         self.set_keymap(self.config.keys)
 
     def _known(self, name: str, names: Iterable[str], what: str) -> str:
@@ -112,30 +115,51 @@ class KidApp(App[None]):
 
     # What the screens ask for
 
-    def say(self, text: str, *, title: str = "") -> None:
+    def say(self, text: str) -> None:
         """A passing note in the corner; never markup."""
-        self.notify(text, title=title, markup=False)
+        self.notify(told(text), markup=False)
 
     def say_error(self, error: KidError) -> None:
         """What failed and how to mend it, in the corner."""
         text = f"{error.message}\n{error.mend}" if error.mend else error.message
-        self.notify(text, severity="error", markup=False, timeout=10)
+        self.notify(told(text), severity="error", markup=False, timeout=10)
+
+    def in_thread(self, work: Callable[[], None]) -> None:
+        """Does something that takes its time; whatever goes wrong is said in the corner."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as caught:
+                error = caught if isinstance(caught, KidError) else fault(caught)
+                if self.is_running:
+                    self.call_from_thread(self.say_error, error)
+
+        self.run_worker(guarded, thread=True)
 
     def launch(self, profile: Profile) -> None:
-        """Start a run of a profile and show it; what goes wrong is said in the corner."""
+        """Start a run of a profile, and show it unless the user has turned to something else meanwhile."""
+        if self._is_launching:
+            self.say("a run is just being started")
+            return
+        self._is_launching = True
+        asked_on = self.screen
 
         def work() -> None:
             try:
                 run = launch.create(profile, sys.argv, self.data_dir)
                 launch.start(run, self.command)
-            except KidError as error:
-                self.call_from_thread(self.say_error, error)
-                return
+            finally:
+                self._is_launching = False
             self.monitor.wake()
-            self.call_from_thread(self.open_run, run.id)
-            self.call_from_thread(self.say, f"run {run.id} is started; it goes on when you leave")
+            self.call_from_thread(started, run.id)
 
-        self.run_worker(work, thread=True, group="launch")
+        def started(run_id: str) -> None:
+            self.say(f"run {run_id} is started; it goes on when you leave")
+            if self.screen is asked_on and not isinstance(self.focused, Input | TextArea):
+                self.open_run(run_id)
+
+        self.in_thread(work)
 
     def launch_named(self, name: str) -> None:
         """As `launch`, of the profile of that name."""
@@ -219,20 +243,21 @@ class KidApp(App[None]):
             self.say("nothing to copy here: focus a pane with text, or select some with the mouse")
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Textual's own, but for those that the table of keys has."""
-        ours = {"Quit", "Keys", "Maximize", "Minimize"}
+        """Textual's own, but for what we have."""
+        ours = {"Quit", "Keys", "Maximize", "Minimize"}  # the table of keys has them
         return (command for command in super().get_system_commands(screen) if command.title not in ours)
-
-    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
-        names = ", ".join(sorted(binding.id or binding.action for binding in clashed_bindings))
-        self.say(f"two actions have one key: {names}; change it in the config file")
 
     # What the monitor's thread reports
 
     def alive_words(self) -> str:
-        """How many runs are alive."""
-        alive = sum(row.state in runs.LIVE_STATES for row in self.monitor.rows)
-        return f"● {alive} running" if alive else "no run alive"
+        """How many runs are alive; or why that cannot be told."""
+        if self.monitor.problem:
+            return f"✗ {shown(self.monitor.problem, 60)}"
+        alive = [row.state for row in self.monitor.rows if row.state in runs.LIVE_STATES]
+        paused = alive.count("paused")
+        words = [f"● {len(alive) - paused} running"] if len(alive) > paused else []
+        words += [f"‖ {paused} paused"] if paused else []
+        return " ".join(words) or "no run alive"
 
     def hardware_words(self) -> str:
         """What the machine is at."""
@@ -260,7 +285,7 @@ class KidApp(App[None]):
             if before in runs.LIVE_STATES and row.state not in runs.LIVE_STATES:
                 went_well = row.state in ("done", "stopped")
                 self.notify(
-                    f"run {row.id}: {row.state}",
+                    told(f"run {row.id}: {row.state}"),
                     severity="information" if went_well else "error",
                     markup=False,
                     timeout=10,

@@ -13,6 +13,7 @@ from engine.runs import LIVE_STATES, Run
 
 _LARGEST = 2**63
 _WATCHED = ("status.json", "launch.json", "report.json")
+_SIGNS = ("run.json", "status.json")  # of a folder that is a run, damaged perhaps
 
 Mark = tuple[tuple[int, int, int] | None, ...]
 
@@ -62,15 +63,17 @@ class Board:
         """Every run, newest first. Where the folder cannot be listed: those of before."""
         try:
             with os.scandir(paths.runs_dir()) as entries:
-                found = [(mark, entry) for entry in entries if (mark := _mark(entry.path, ("run.json",)))[0]]
+                found = [(marks, entry) for entry in entries if any(marks := _mark(entry.path, _SIGNS))]
         except FileNotFoundError:
             found = []
         except OSError as error:
             self.problem = f"cannot read {paths.runs_dir()}: {error.strerror}"
             return self._rows
         self.problem = ""
-        dated = [(mark, entry.name, entry.path) for mark, entry in found if not entry.name.startswith(".")]
-        dated.sort(key=lambda one: (one[0][0], one[1]), reverse=True)
+        dated = [
+            (marks[:1], entry.name, entry.path) for marks, entry in found if not entry.name.startswith(".")
+        ]
+        dated.sort(key=lambda one: (one[0][0] or (), one[1]), reverse=True)
         self._infos = {name: self._infos[name] for _, name, _ in dated if name in self._infos}
         self._kept = {name: self._kept[name] for _, name, _ in dated if name in self._kept}
         self._rows = tuple(self._row(name, path, mark) for mark, name, path in dated)
@@ -120,7 +123,7 @@ def _read(run: Run, info: dict[str, Any]) -> Row:
         step=_whole(status.get("step")),
         total_steps=_whole(status.get("total_steps")),
         loss=_number(status.get("loss")),
-        ex=_number(_of(_of(run.report(), "ex"), "student")),
+        ex=_number(_of(_of(_report(run), "ex"), "student")),
         eta_s=_number(status.get("eta_s")),
         phase=str(status.get("phase") or ""),
         generation=_whole(status.get("generation")) or 0,
@@ -130,6 +133,14 @@ def _read(run: Run, info: dict[str, Any]) -> Row:
         step_ms=_number(status.get("step_ms")),
         epoch=_whole(status.get("epoch")),
     )
+
+
+def _report(run: Run) -> dict[str, Any] | None:
+    """A damaged report hides its score alone."""
+    try:
+        return run.report()
+    except (RunError, RecursionError):
+        return None
 
 
 def _broken(run: Run, problem: str) -> Row:

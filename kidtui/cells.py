@@ -19,6 +19,7 @@ Cell = None | int | float | str | bytes
 
 NULL = "NULL"
 CUT = "…"
+_LONGEST_LINE: Final = 2000
 _LOOKED_AT: Final = 8
 """Characters read for each column that there is: enough for any script and for most emoji."""
 
@@ -46,6 +47,11 @@ def shown(cell: Cell, room: int) -> str:
     if isinstance(cell, bytes):
         return _blob(cell, room)
     return _text(NULL if cell is None else cell if isinstance(cell, str) else exact(cell), room)
+
+
+def told(text: str) -> str:
+    """Words of ours with names from disk in them: as `shown`, but line breaks stay."""
+    return "\n".join(shown(line, _LONGEST_LINE) if line else "" for line in text.split("\n"))
 
 
 def exact(cell: Cell) -> str:

@@ -8,10 +8,12 @@ A key's id is where it holds and what it does (`runs.kill`); the config file reb
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
+from textual.keys import Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ PLACES = {
     "prompt": "in a small form",
 }
 """Where keys hold, in the order of the help."""
+SCREENS = ("runs", "profiles", "compare", "ask")
 
 KEYS: tuple[Key, ...] = (
     Key("app.show_runs", "1,f1", "Runs", "The runs: list, charts, logs.", footer=False),
@@ -61,7 +64,7 @@ KEYS: tuple[Key, ...] = (
     Key("app.show_ask", "4,f4", "Ask", "Ask a database with a student.", footer=False),
     Key("app.help", "question_mark,f12", "Help", "This help."),
     Key("app.maximise", "z", "Maximise", "The focused pane alone, and back.", footer=False),
-    Key("app.next_theme", "T", "Theme", "The next theme.", footer=False),
+    Key("app.next_theme", "T", "Next theme", "The next theme.", footer=False),
     Key("app.copy_focused", "y", "Copy", "Copy what the focused pane shows.", footer=False),
     Key("app.quit", "q", "Quit", "Leave; engines go on running."),
     Key("runs.launch_demo", "d", "Demo", "Start a run of the embedded demo.", footer=False, writes=True),
@@ -74,13 +77,13 @@ KEYS: tuple[Key, ...] = (
     Key("runs.mark", "space", "Mark", "Mark the run for Compare, or take the mark away."),
     Key("runs.compare", "c", "Compare", "Compare the marked runs."),
     Key("runs.ask", "a", "Ask", "Ask a database with this run's student."),
-    Key("runs.filter", "slash", "Filter", "Show only runs whose id, profile or state has this text."),
+    Key("runs.filter", "slash", "Filter", "Only runs with a text in id, profile or state.", footer=False),
     Key("runs.sort", "o", "Sort", "Sort by the next column.", footer=False),
     Key("runs.tab(-1)", "left_square_bracket", "", "The tab before."),
     Key("runs.tab(1)", "right_square_bracket", "", "The tab after."),
     Key("runs.back(-1)", "comma", "", "The rewrite or probes before."),
     Key("runs.back(1)", "full_stop", "", "The rewrite or probes after."),
-    Key("runs.leave", "escape", "", "Take the filter away; back to the list."),
+    Key("runs.leave", "escape", "All runs", "Take the filter away; back to the list.", footer=False),
     Key("scores.open", "enter", "Examples", "The answers behind the scores."),
     Key("examples.next_class", "f", "Error class", "Only the answers of the next error class."),
     Key("examples.leave", "escape,enter", "Close", "Back to the run."),
@@ -141,6 +144,33 @@ def bindings(where: str) -> list[BindingType]:
         )
         for key in of(where)
     ]
+
+
+def clash(rebound: Mapping[str, str]) -> str:
+    """What is wrong with other keys (id → keys): a name that is none or is taken; "" for nothing."""
+    for name, bound in rebound.items():
+        for one in bound.split(","):
+            if not _is_key(one.strip()):
+                return f'"{name}" = "{bound}": there is no key "{one.strip()}"'
+    for place in SCREENS:
+        taken: dict[str, str] = {}
+        for key in (*of(place), *of("app")):
+            for name in rebound.get(key.id, key.keys).split(","):
+                other = taken.setdefault(name.strip(), key.id)
+                if other != key.id:
+                    return f'"{key.id}" and "{other}" have the same key, {name.strip()}'
+    return ""
+
+
+def _is_key(name: str) -> bool:
+    base = name.rpartition("+")[2]
+    if len(base) == 1 or base in {key.value for key in Keys}:
+        return True
+    try:
+        unicodedata.lookup(base.replace("_", " ").upper())
+    except KeyError:
+        return base in ("plus", "minus", "slash", "backslash")
+    return bool(base)
 
 
 _WRITING = frozenset((key.where, key.action.partition("(")[0]) for key in KEYS if key.writes)

@@ -104,8 +104,11 @@ def start(run: Run, command: Sequence[str] = ENGINE_COMMAND) -> Engine:
         return engine
 
 
-def kill(run: Run) -> int:
+def kill(run: Run, only: int | None = None) -> int:
     """End a run's engine at once, with what it has started. The run is lost, and can be resumed.
+
+    Args:
+        only: the process that is meant; another one that has taken the run up since is left alone.
 
     Returns:
         The process id.
@@ -117,6 +120,8 @@ def kill(run: Run) -> int:
     pid = status.get("pid")
     if status["state"] not in runs.LIVE_STATES or pid is None or status["host"] != socket.gethostname():
         raise RunError(f"run {run.id} has no living process here", f"it is {status['state']}")
+    if only is not None and pid != only:
+        raise RunError(f"run {run.id} has another process now: {pid}, not {only}", "look, and kill that one")
     try:
         # An engine that somebody started by hand may share its group with their shell.
         if os.getpgid(pid) == pid:

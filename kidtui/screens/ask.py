@@ -39,7 +39,6 @@ class AskScreen(AskLayout):
     """The fourth screen. The service starts when a question is about to be written, and ends with the app."""
 
     place = "ask"
-    title_ = "Ask"
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings("ask")
 
     class Heard(Message):
@@ -74,7 +73,7 @@ class AskScreen(AskLayout):
             self._conversation.close(_SECONDS_TO_END)
 
     def on_screen_resume(self) -> None:
-        self.app.subject = self._about
+        self.subject = self._about
 
     @property
     def _about(self) -> str:
@@ -112,7 +111,7 @@ class AskScreen(AskLayout):
         self._database = database
         self.query_one(SchemaTree).show(database.tables)
         if self.is_current:
-            self.app.subject = self._about
+            self.subject = self._about
         self._forget()
 
     def _forget(self) -> None:

@@ -18,17 +18,21 @@ if TYPE_CHECKING:
 
 
 class KidScreen(Screen[None]):
-    """A screen of the monitor. `place` is where its keys stand in the table; `title_` stands on top."""
+    """A screen of the monitor.
+
+    place: where its keys stand in the table.
+    subject: what it is about now, for the line on top.
+    """
 
     place: ClassVar[str]
-    title_: ClassVar[str]
+    subject: str = ""
 
     app: KidApp
 
     def compose(self) -> ComposeResult:
-        yield TopBar(self.title_)
+        yield TopBar(self.place)
         yield from self.body()
-        yield Footer(show_command_palette=False)
+        yield Footer(show_command_palette=False, compact=True)
 
     def body(self) -> Iterator[Widget]:
         """The widgets between the line on top and the footer."""

@@ -49,7 +49,6 @@ class CompareScreen(KidScreen):
     """The third screen: curves, EX against cost, and the settings that differ."""
 
     place = "compare"
-    title_ = "Compare"
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("compare")]
     DEFAULT_CSS = """
@@ -144,7 +143,7 @@ class CompareScreen(KidScreen):
             self.refresh_bindings()
         num_left_out = len(self.app.marked) - len(run_ids)
         subject = f"{len(run_ids)} run{'s' if len(run_ids) > 1 else ''}" if run_ids else ""
-        self.app.subject = subject + (f" ({num_left_out} more marked)" if num_left_out else "")
+        self.subject = subject + (f" ({num_left_out} more marked)" if num_left_out else "")
         self._show_curves(run_ids)
         self._show_standings(run_ids)
         self._show_settings(run_ids)

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from kidtui import keys
+from kidtui.cells import told
 
 
 class Confirm(ModalScreen[bool]):
@@ -22,22 +23,22 @@ class Confirm(ModalScreen[bool]):
     Args:
         question: names what is meant, such as the run and the pid.
         consequence: what will be lost.
-        verb: of the button that does it.
+        verb, refusal: of the buttons that do it and that do not.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings("dialog")
 
-    def __init__(self, question: str, consequence: str, verb: str) -> None:
+    def __init__(self, question: str, consequence: str, verb: str, refusal: str = "Keep") -> None:
         super().__init__()
-        self._question, self._consequence, self._verb = question, consequence, verb
+        self._question, self._consequence, self._verb, self._refusal = question, consequence, verb, refusal
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(Text(self._question, style="bold"), markup=False)
-            yield Static(Text(self._consequence), markup=False)
+            yield Static(Text(told(self._question), style="bold"), markup=False)
+            yield Static(Text(told(self._consequence)), markup=False)
             with Horizontal(classes="buttons"):
                 yield Button(f"{self._verb} (y)", variant="error", id="yes")
-                yield Button("Keep (n)", id="no")
+                yield Button(f"{self._refusal} (n)", id="no")
 
     def on_mount(self) -> None:
         self.query_one("#no").focus()
@@ -72,13 +73,13 @@ class Prompt(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(Text(self._question, style="bold"), markup=False)
+            yield Static(Text(told(self._question), style="bold"), markup=False)
             yield Input(self._value)
             yield Static("", markup=False, classes="problem")
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
-        self.query_one(".problem", Static).update(self._problem(event.value))
+        self.query_one(".problem", Static).update(told(self._problem(event.value)))
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from pydantic_core import from_json
 from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
@@ -95,7 +95,7 @@ def read_predictions(run: Run) -> list[dict[str, Any]]:
         with (run.path / "predictions.jsonl").open("rb") as file:
             for line in file:
                 try:
-                    item = json.loads(line)
+                    item = from_json(line)
                 except ValueError:
                     continue
                 if isinstance(item, dict):

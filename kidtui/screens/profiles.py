@@ -33,7 +33,6 @@ class ProfilesScreen(ProfilesLayout):
     """The text in the TOML pane is the one truth; the form is read from it and asks for changes of it."""
 
     place = "profiles"
-    title_ = "Profiles"
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("profiles")]
 
     def __init__(self) -> None:
@@ -91,6 +90,9 @@ class ProfilesScreen(ProfilesLayout):
         current = self.entry.path if self.entry else None
         if chosen is None and current is not None and current not in here and current.is_file():
             return  # a look from before it was made: the next one finds it
+        pointed = self.listed.entry
+        if chosen is None and current is not None and pointed is not None and pointed.path != current:
+            return  # the user is just turning to another: the next look comes soon enough
         self._stamps = stamps
         wanted = chosen or current or profile_files.first(entries)
         self.listed.show(entries, str(wanted) if wanted else None)
@@ -188,7 +190,7 @@ class ProfilesScreen(ProfilesLayout):
         entry = self.entry
         if entry is None:
             self.reading = Reading({}, [])
-            self.app.subject = ""
+            self.subject = ""
             self.show_status()
             return
         self.reading = profile_edit.read(entry.path, self.toml.text)
@@ -200,7 +202,7 @@ class ProfilesScreen(ProfilesLayout):
         name = shown(entry.name, 40)
         self.form.border_title = Content(f"Keys of {name}{' — not saved' if self.is_dirty else ''}")
         self.toml.border_title = Content(f"{shown(entry.path.name, 40)} (e)")
-        self.app.subject = f"{name}{' *' if self.is_dirty else ''}"
+        self.subject = f"{name}{' *' if self.is_dirty else ''}"
         self.show_status()
 
     def judge(self, key: str, typed: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine import runs
-from engine.errors import KidError
 from engine.runs import Run
 from kidtui import launch
 from kidtui.board import Row
@@ -24,8 +24,8 @@ class RunActs:
 
     def pause(self, row: Row) -> None:
         """Hold it; a paused one goes on."""
-        if row.state == "paused":
-            self.resume(row)
+        if (row.path / "control" / "pause").exists():
+            self._do(row, lambda run: runs.request(run, "resume"), "goes on")
         else:
             self._do(row, lambda run: runs.request(run, "pause"), "pauses after this step")
 
@@ -48,11 +48,11 @@ class RunActs:
         self._asked(
             Confirm(
                 f"Kill run {row.id} (pid {row.pid or 'not known yet'})?",
-                "Its steps since the last checkpoint are lost; r takes it up again from there.",
+                "Its steps since the last checkpoint, if it has one, are lost; r takes it up again.",
                 "Kill",
             ),
             row,
-            launch.kill,
+            partial(launch.kill, only=row.pid),
             "is killed",
         )
 
@@ -80,10 +80,8 @@ class RunActs:
         def work() -> None:
             try:
                 act(Run(row.id, row.path))
-            except KidError as error:
-                self._app.call_from_thread(self._app.say_error, error)
-            else:
-                self._app.call_from_thread(self._app.say, f"run {row.id} {done}")
-            self._app.monitor.wake()
+            finally:
+                self._app.monitor.wake()
+            self._app.call_from_thread(self._app.say, f"run {row.id} {done}")
 
-        self._app.run_worker(work, thread=True, group="acts")
+        self._app.in_thread(work)

@@ -16,8 +16,10 @@ from textual.widgets import Input, Static, TabbedContent
 
 from engine.runs import Run
 from kidtui import keys
+from kidtui.cells import told
 from kidtui.history import History, Snapshot
 from kidtui.screens.base import KidScreen
+from kidtui.screens.dialogs import Confirm
 from kidtui.screens.examples import ExamplesScreen
 from kidtui.screens.run_acts import RunActs
 from kidtui.tail import tail
@@ -45,7 +47,6 @@ class RunsScreen(KidScreen):
     """The first screen."""
 
     place = "runs"
-    title_ = "Runs"
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings("runs")
     DEFAULT_CSS = """
     RunsScreen #split { height: 1fr; }
@@ -58,6 +59,7 @@ class RunsScreen(KidScreen):
     RunsScreen #filter { display: none; }
     RunsScreen #filter.-open { display: block; }
     RunsScreen.-no-runs #split { display: none; }
+    RunsScreen.-no-match #detail { visibility: hidden; }
     RunsScreen #empty { display: none; }
     RunsScreen.-no-runs #empty { display: block; }
     RunsScreen.-narrow #split { layout: vertical; }
@@ -68,7 +70,7 @@ class RunsScreen(KidScreen):
     """
 
     def body(self) -> Iterator[Widget]:
-        yield Static(Text(_EMPTY_READONLY if self.app.readonly else _EMPTY), markup=False, id="empty")
+        yield Static(Text(), markup=False, id="empty")
         left = Vertical(Input(placeholder="id, profile or state", id="filter"), RunList(id="list"), id="left")
         detail = VerticalScroll(
             RunHeader(), RunCharts(id="charts"), EvalPane(), RunLogs(id="logs"), id="detail", can_focus=False
@@ -83,16 +85,25 @@ class RunsScreen(KidScreen):
         self._follow()
         if self.app.monitor.has_looked:
             self.board_changed(self.app.monitor.rows)
+        self._show_run()
+        self._read_logs()
 
     # What the monitor reports
 
     def board_changed(self, rows: tuple[Row, ...]) -> None:
         begins = bool(rows) and self.has_class("-no-runs")
         self.set_class(not rows, "-no-runs")
+        if not rows:
+            self.query_one("#empty", Static).update(Text(self._invitation()))
         self.query_one(RunList).show(rows, self.app.marked)
         if begins:
             self.query_one(RunList).focus()
         self._show_header()
+
+    def _invitation(self) -> str:
+        if self.app.monitor.problem:
+            return told(f"The runs cannot be listed:\n{self.app.monitor.problem}")
+        return _EMPTY_READONLY if self.app.readonly else _EMPTY
 
     def run_changed(self, run_id: str) -> None:
         if run_id == self.chosen:
@@ -100,6 +111,7 @@ class RunsScreen(KidScreen):
 
     @on(RunList.Chosen)
     def _chosen(self) -> None:
+        self.set_class(self.chosen is None, "-no-match")
         self._follow()
         self._show_run()
         self._read_logs()
@@ -110,8 +122,11 @@ class RunsScreen(KidScreen):
         return self.query_one(RunList).chosen
 
     def choose(self, run_id: str) -> None:
-        """Show this run."""
-        self.query_one(RunList).choose(run_id)
+        """Show this run; a filter that hides it is taken away."""
+        shown_runs = self.query_one(RunList)
+        if shown_runs.pattern and not shown_runs.has(run_id):
+            self.action_leave()
+        shown_runs.choose(run_id)
 
     def _follow(self) -> None:
         self.app.monitor.follow([self.chosen] if self.chosen else [])
@@ -136,7 +151,7 @@ class RunsScreen(KidScreen):
 
     def _show_header(self, snapshot: Snapshot | None = None) -> None:
         row, history = self._row(), self._history()
-        self.app.subject = row.profile if row else ""
+        self.subject = row.profile if row else ""
         if row is not None:
             snapshot = snapshot or (history.snapshot() if history else None)
             self.query_one(RunHeader).show(row, snapshot)
@@ -146,14 +161,18 @@ class RunsScreen(KidScreen):
         row = self._row()
         if row and tab in ("out", "err"):
             path = row.path / f"{tab}.log"
-            self.run_worker(partial(self._read_log, tab, path), thread=True, exclusive=True, group="logs")
+            self.app.in_thread(partial(self._read_log, row.id, tab, path))
 
-    def _read_log(self, tab: str, path: Path) -> None:
+    def _read_log(self, run_id: str, tab: str, path: Path) -> None:
         try:
             lines = tail(path)
         except OSError as error:
             lines = [f"cannot read {path}: {error.strerror}"]
-        self.app.call_from_thread(self.query_one(RunLogs).show_log, tab, lines)
+        self.app.call_from_thread(self._show_log, run_id, tab, lines)
+
+    def _show_log(self, run_id: str, tab: str, lines: list[str]) -> None:
+        if run_id == self.chosen:
+            self.query_one(RunLogs).show_log(tab, lines)
 
     @on(TabbedContent.TabActivated)
     def _tab_activated(self) -> None:
@@ -223,7 +242,13 @@ class RunsScreen(KidScreen):
     # Keys that do
 
     def action_launch_demo(self) -> None:
-        self.app.launch_named("demo")
+        if not self.app.monitor.rows:
+            self.app.launch_named("demo")
+            return
+        question = Confirm(
+            "Start a run of the embedded demo?", "It trains for minutes on all cores.", "Start", "Do not"
+        )
+        self.app.push_screen(question, lambda yes: self.app.launch_named("demo") if yes else None)
 
     def action_pause(self) -> None:
         self._act(RunActs.pause)

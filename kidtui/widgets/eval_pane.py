@@ -30,12 +30,19 @@ class EvalPane(Static, can_focus=True):
         super().__init__("", markup=False, id=id, classes="pane")
         self.border_title = "evaluation"
         self._evals: tuple[Event, ...] | None = None
+        self._text = Text()
 
     def show(self, view: View) -> None:
         if view.evals is not self._evals:
             self._evals = view.evals
             self.border_subtitle = "Enter: examples" if view.evals else ""
-            self.update(summary(view.evals), layout=False)
+            self._text = summary(view.evals)
+            self.update(self._text, layout=False)
+
+    @property
+    def copy_text(self) -> str:
+        """What is shown."""
+        return self._text.plain
 
     def action_open(self) -> None:
         self.post_message(self.Opened())
@@ -69,7 +76,7 @@ def summary(evals: Sequence[Event]) -> Text:
 def sparks(values: Sequence[float]) -> str:
     """Shares from 0 to 1 as bars; of many, the newest 40."""
     top = len(_SPARKS) - 1
-    return "".join(_SPARKS[min(top, max(0, round(value * top)))] for value in values[-40:])
+    return "".join(_SPARKS[min(top, max(0, round(min(value, 1) * top)))] for value in values[-40:])
 
 
 def _details(event: Mapping[str, Any]) -> list[Text]:
@@ -77,9 +84,7 @@ def _details(event: Mapping[str, Any]) -> list[Text]:
     hardness = event.get("by_hardness")
     if isinstance(hardness, dict):
         known = [(name, hardness[name]) for name in _HARDNESS if isinstance(hardness.get(name), dict)]
-        parts = [
-            f"{name} {narrate.number(of.get('ex'), 2)} {sparks([of.get('ex') or 0.0])}" for name, of in known
-        ]
+        parts = [f"{name} {narrate.number(of.get('ex'), 2)} {_bar(of.get('ex'))}" for name, of in known]
         lines.append(Text("difficulty  " + "  ".join(parts)))
     errors = event.get("errors")
     if isinstance(errors, dict) and errors:
@@ -91,6 +96,10 @@ def _details(event: Mapping[str, Any]) -> list[Text]:
         ]
         lines.append(Text("errors      " + "  ".join(parts)))
     return lines
+
+
+def _bar(share: Any) -> str:
+    return sparks([share]) if isinstance(share, int | float) else " "
 
 
 def _whole(number: Any) -> int:

@@ -37,7 +37,7 @@ class Lines(ScrollView, can_focus=True):
             return
         at_end = self.scroll_offset.y >= self.max_scroll_y
         self._lines = lines
-        widest = max((len(line) for line in lines), default=0)
+        widest = max((_room(line) for line in lines), default=0)
         self.virtual_size = Size(min(widest, _WIDEST) + 1, len(lines))
         if self._follow and at_end:
             self.call_after_refresh(self.scroll_end, animate=False)
@@ -53,3 +53,12 @@ class Lines(ScrollView, can_focus=True):
         return strip.crop_extend(scroll_x, scroll_x + self.size.width, self.rich_style).apply_style(
             self.rich_style
         )
+
+
+def _room(line: str | Text) -> int:
+    """Columns that are enough for a line; measuring each would take too long."""
+    if isinstance(line, Text):
+        return line.cell_len
+    if line.isascii():
+        return len(line) if line.isprintable() else 4 * len(line)  # \x1b
+    return 2 * len(line) if line.isprintable() else 10 * len(line)  # \U000e0001

@@ -19,14 +19,14 @@ def answers(probes: Sequence[Event], at: int, width: int) -> Text:
     event = probes[at]
     split = event.get("split")
     before = next((old for old in reversed(probes[:at]) if _who(old) == _who(event)), None)
-    earlier = {answer.get("index"): answer.get("correct") for answer in _list(before)} if before else {}
+    earlier = {str(answer.get("index")): bool(answer.get("correct")) for answer in _list(before)}
     step = event.get("step")
     when = f" at step {narrate.count(step)}" if step is not None else ""
     right = sum(bool(answer.get("correct")) for answer in _list(event))
     head = f"{str(split).replace('_', ' ')}{when}: {right} of {len(_list(event))} right"
     lines = [Text(shown(f"{head}   ({at + 1} of {len(probes)} evaluations)", _WIDEST), style="bold")]
     for answer in _list(event):
-        lines += [Text(), *_answer(answer, earlier.get(answer.get("index")))]
+        lines += [Text(), *_answer(answer, earlier.get(str(answer.get("index"))))]
     return Text("\n").join(lines)
 
 

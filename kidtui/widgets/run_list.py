@@ -13,7 +13,7 @@ from kidtui import narrate, states
 from kidtui.board import Row
 from kidtui.cells import shown
 
-_COLUMNS = (("state", 11), ("run", 15), ("%", 4), ("loss", 6), ("EX", 6), ("ms", 6), ("profile", 16))
+_COLUMNS = (("state", 12), ("run", 14), ("%", 4), ("loss", 6), ("EX", 6), ("ms", 6), ("profile", 16))
 _STYLES = {"running": "bold", "failed": "bold", "lost": "dim", "stopped": "dim"}
 
 
@@ -26,7 +26,7 @@ _ORDERS: dict[str, Callable[[Row], Any]] = {
     "state": lambda row: list(states.GLYPHS).index(row.state) if row.state in states.GLYPHS else 99,
     "profile": lambda row: row.profile,
     "loss": lambda row: float("inf") if row.loss is None else row.loss,
-    "EX": lambda row: 0.0 if row.ex is None else -row.ex,
+    "EX": lambda row: float("inf") if row.ex is None else -row.ex,
     "latency": lambda row: float("inf") if row.step_ms is None else row.step_ms,
 }
 ORDERS = tuple(_ORDERS)
@@ -49,7 +49,7 @@ class RunList(DataTable[Text]):
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id, cursor_type="row", zebra_stripes=False, cell_padding=0)
-        self.border_title = "Runs"
+        self.border_title = "Runs (/ filter, o sort)"
         self.add_class("pane")
         self.order = ORDERS[0]
         self.pattern = ""
@@ -68,6 +68,11 @@ class RunList(DataTable[Text]):
         at = self.cursor_row
         return list(self._drawn)[at] if 0 <= at < len(self._drawn) else None
 
+    @property
+    def copy_text(self) -> str:
+        """The id of the run that the cursor is on."""
+        return self.chosen or ""
+
     def show(self, rows: Sequence[Row], marked: Container[str] = ()) -> None:
         """Show these runs; only cells that differ are drawn."""
         self._rows = rows
@@ -82,7 +87,12 @@ class RunList(DataTable[Text]):
         else:
             self._fill(drawn)
         of = f"{len(kept)} of {len(rows)}" if self.pattern else str(len(rows))
-        self.border_subtitle = f"{of}, by {self.order}" + (", filtered" if self.pattern else "")
+        none = "none fits; Esc shows all" if self.pattern and rows and not kept else ""
+        self.border_subtitle = none or f"{of}, by {self.order}"
+
+    def has(self, run_id: str) -> bool:
+        """Whether a run is shown now."""
+        return run_id in self._drawn
 
     def choose(self, run_id: str) -> None:
         """Put the cursor on a run, if it is shown; else as soon as it is."""
@@ -139,5 +149,5 @@ def _cells(row: Row, marked: bool) -> tuple[Text, ...]:
 
 def _short(run_id: str) -> str:
     """An id that fits its column; the end, which tells runs of a profile apart, is kept."""
-    room = 14
+    room = 13
     return shown(run_id if len(run_id) <= room else f"{run_id[: room - 6]}…{run_id[-5:]}", room)

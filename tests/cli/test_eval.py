@@ -209,6 +209,7 @@ def test_a_killed_evaluation_goes_on_where_it_was(project: Path) -> None:
     assert json.loads(done.out)["sets"][0]["num_questions"] == 60
 
 
+@pytest.mark.slow
 def test_a_model_that_has_changed_answers_anew(kid: Kid, project: Path) -> None:
     shutil.copytree(paths.demo_source() / "teacher", "model")
     ask = ("eval", "--model", "./model", "--data", "demo/dev", "--limit", "8", "--json")

@@ -130,6 +130,7 @@ def test_a_run_trains_on_the_correction_and_its_report_says_so(corrected):
     }
 
 
+@pytest.mark.slow
 def test_a_run_whose_corrections_have_changed_is_not_resumed(corrected):
     run = runs.create(corrected, ["test"])
     command = [sys.executable, "-P", "-m", "engine", "train", "--run", str(run.path)]

@@ -15,6 +15,7 @@ from engine.models.load import load_model, load_tokenizer
 DEMO = "package:engine/data/demo/teacher"
 
 
+@pytest.mark.slow
 def test_scores_what_its_metadata_says():
     with safe_open(paths.demo_source() / "teacher" / "model.safetensors", "pt") as opened:
         claimed = opened.metadata()

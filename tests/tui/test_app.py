@@ -64,6 +64,9 @@ def test_wrong_config(tmp_path: Path, text: str, words: str) -> None:
     [
         (Config(theme="kid-dork"), "did you mean 'kid-dark'?"),
         (Config(keys={"runs.kil": "k"}), "did you mean 'runs.kill'?"),
+        (Config(keys={"runs.kill": "s"}), "the help of kid tui lists all keys"),
+        (Config(keys={"app.quit": "nosuchkey"}), "the help of kid tui lists all keys"),
+        (Config(keys={"app.quit": ""}), "the help of kid tui lists all keys"),
     ],
 )
 def test_config_that_names_what_there_is_not(config: Config, mend: str) -> None:

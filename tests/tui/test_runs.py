@@ -10,9 +10,11 @@ from collections.abc import Callable
 import pytest
 from textual.pilot import Pilot
 
+from engine import paths, runs
 from engine import profile as profiles
-from engine import runs
+from engine.errors import RunError
 from engine.runs import Run
+from kidtui import launch
 from kidtui.app import KidApp
 from kidtui.config import Config
 from kidtui.screens.dialogs import Confirm
@@ -205,6 +207,8 @@ def test_pause_go_on_stop_resume(started: Callable[[str], Run]) -> None:
 
 def test_kill_asks_with_run_and_pid(started: Callable[[str], Run]) -> None:
     run = started("--steps 5000 --seconds 0.01")
+    with pytest.raises(RunError, match="another process now"):
+        launch.kill(run, only=1)
 
     async def act(pilot: Pilot[None]) -> None:
         await shown(pilot, "● running")
@@ -320,6 +324,84 @@ def test_what_happens_to_a_run_while_it_is_shown(started: Callable[[str], Run]) 
         await shown(pilot, "No runs yet")
         make_run(run_id="later")
         await shown(pilot, "later", "✓ done")
+
+    drive(act)
+
+
+@pytest.mark.parametrize("name", ["status.json", "launch.json", "run.json"])
+def test_keys_on_a_damaged_run_are_answered(name: str) -> None:
+    run = make_run(run_id="one", state="stopped")
+    (run.path / name).write_text("{}")
+
+    async def act(pilot: Pilot[None]) -> None:
+        await shown(pilot, "? damaged")
+        for key in ("p", "s", "r", "x"):
+            await pilot.press(key)
+        await told(pilot, "damaged")
+        assert isinstance(pilot.app.screen, RunsScreen)
+
+    drive(act)
+
+
+def test_odd_events_and_names_end_nothing() -> None:
+    run = make_run(run_id="odd", name="plain")
+    (run.path / "run.json").write_text(
+        (run.path / "run.json").read_text().replace('"plain"', r'"p\u001b]0;x"', 1)
+    )
+    odd = (
+        '{"v": 1, "kind": "eval", "split": "student", "ex": 0.5, "by_hardness": {"easy": {"ex": "high"}}}\n'
+        '{"v": 1, "kind": "probe", "split": "student", "answers": [{"index": [1], "sql": 3, "gold": {}}]}\n'
+    )
+    with run.events_path(1).open("a") as events:
+        events.write(odd)
+    (run.path / "predictions.jsonl").write_text("[" * 200_000 + "\n")
+
+    async def act(pilot: Pilot[None]) -> None:
+        await shown(pilot, "✓ done", "easy –")
+        assert "\x1b" not in text_of(pilot)
+        await pilot.press("left_square_bracket", "left_square_bracket", "left_square_bracket")
+        await shown(pilot, "0 of 1 right")
+        pilot.app.screen.query_one("EvalPane").focus()
+        await pilot.press("enter")
+        await shown(pilot, "the newest probes")
+
+    drive(act)
+
+
+def test_a_launch_does_not_take_another_screen_away() -> None:
+    async def act(pilot: Pilot[None]) -> None:
+        await shown(pilot, "No runs yet")
+        await pilot.press("d", "3")
+        await told(pilot, "is started")
+        assert pilot.app.screen.place == "compare"  # type: ignore[attr-defined]
+        await pilot.press("1")
+        await shown(pilot, "✓ done", "demo-", "step 20/20")
+
+    drive(act)
+
+
+def test_no_match_and_a_hidden_run() -> None:
+    make_run("alpha", "a-1")
+    make_run("beta", "b-1")
+
+    async def act(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: the_list(pilot).row_count == 2, "two runs")
+        await pilot.press("slash", *"zzz", "enter")
+        await shown(pilot, "none fits")
+        assert "step 30/30" not in text_of(pilot)
+        pilot.app.open_run("b-1")  # type: ignore[attr-defined]
+        await until(pilot, lambda: the_list(pilot).chosen == "b-1", "the run that was hidden")
+        await shown(pilot, "step 30/30")
+
+    drive(act)
+
+
+def test_runs_that_cannot_be_listed() -> None:
+    paths.runs_dir().parent.mkdir(parents=True, exist_ok=True)
+    paths.runs_dir().write_text("a file")
+
+    async def act(pilot: Pilot[None]) -> None:
+        await shown(pilot, "The runs cannot be listed")
 
     drive(act)
 

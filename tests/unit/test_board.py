@@ -94,7 +94,7 @@ def test_an_ended_run_that_changes_is_read_again() -> None:
         ("status.json", '{"state": "done"}'),
         ("status.json", '{"state": [], "generation": 1, "last_event": "x"}'),
         ("run.json", "\x00"), ("run.json", "{}"), ("run.json", '{"profile": [], "created": 1}'),
-        ("report.json", "{"), ("launch.json", "{}"), pytest.param("launch.json", "[" * 9999, id="deep"),
+        ("launch.json", "{}"), pytest.param("launch.json", "[" * 9999, id="deep"),
     ],
 )  # fmt: skip
 def test_a_broken_run_is_listed_with_the_reason(name: str, content: str) -> None:
@@ -109,16 +109,24 @@ def test_a_broken_run_is_listed_with_the_reason(name: str, content: str) -> None
         assert broken.problem
 
 
-def test_a_run_without_status_is_listed_a_folder_without_run_json_is_not() -> None:
+def test_a_damaged_report_hides_the_score_alone() -> None:
+    (ended("broken").path / "report.json").write_text("[" * 9999)
+    (row,) = Board().refresh()
+    assert (row.state, row.ex, row.problem) == ("done", None, "")
+
+
+def test_a_run_without_status_or_run_json_is_listed_another_folder_is_not() -> None:
     run = ended("a")
     (run.path / "status.json").unlink()
+    ended("b").path.joinpath("run.json").unlink()
     (paths.runs_dir() / "notes").mkdir()
     (paths.runs_dir() / "file").write_text("")
     (paths.runs_dir() / ".new-x").mkdir()
     (paths.runs_dir() / ".new-x" / "run.json").write_text("{}")
-    (row,) = Board().refresh()
-    assert row.state == "lost"
-    assert "status.json" in row.problem
+    rows = {row.id: row for row in Board().refresh()}
+    assert {row.state for row in rows.values()} == {"lost"}
+    assert "status.json" in rows["a"].problem
+    assert "run.json" in rows["b"].problem
 
 
 def test_numbers_that_are_none_are_not_shown_as_such() -> None:

@@ -131,7 +131,7 @@ def pairs(draw: st.DrawFn) -> tuple[Rows, Rows]:
     return gold, [tuple(row) for row in pred]
 
 
-@settings(max_examples=5000, deadline=None)
+@settings(max_examples=2000, deadline=None)
 @given(pairs())
 @example(([(0, 1, 1), (1, 0, 1)], [(1, 1, 0), (0, 1, 1)]))
 def test_the_verdict_is_that_of_the_permutation_search(rows: tuple[Rows, Rows]) -> None:
