@@ -6,7 +6,9 @@ The screen that asks never waits: a question is put here, and its events are tol
 from __future__ import annotations
 
 import itertools
+import os
 import queue
+import signal
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
@@ -53,6 +55,7 @@ class Conversation:
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._wanted = 0  # the request whose events are told; 0: none
         self._prepared: Path | None = None
+        self._is_over = False
         self._thread: threading.Thread | None = None
 
     @property
@@ -97,12 +100,22 @@ class Conversation:
             self._tell(number, {"event": "cancelled"})
 
     def close(self, wait: float = 0.0) -> None:
-        """Ends the service, after at most `wait` seconds of waiting for that."""
-        self._wanted = 0
-        self._service.interrupt()
+        """Ends the service's process at once, also amid an answer: it only reads, nothing is lost.
+
+        Waits at most `wait` seconds until the thread has ended, too.
+        """
+        self._wanted, self._is_over = 0, True
+        self._service.interrupt()  # first, so that no answer is waited for and none is asked for again
+        self._kill()
         if self._thread is not None:
             self._jobs.put(None)
             self._thread.join(wait)
+            self._kill()  # one that was just being started
+
+    def _kill(self) -> None:
+        if (pid := self._service.pid) is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _put(self, job: Callable[[], None]) -> None:
         self._jobs.put(job)
@@ -111,8 +124,9 @@ class Conversation:
             self._thread.start()
 
     def _work(self) -> None:
-        while job := self._jobs.get():
+        while (job := self._jobs.get()) and not self._is_over:
             job()
+        self._kill()
         self._service.close()
 
     def _follow(self, number: int, op: str, database: Path, fields: dict[str, Any]) -> None:
@@ -134,8 +148,9 @@ class Conversation:
             self._end(number, {"event": "ended"})
 
     def _restarting(self, number: int, death: KidError) -> None:
-        if self._wanted == number:
-            self._tell(number, {"event": "restarting", "message": death.message})
+        if self._wanted != number:
+            raise death  # nobody waits for the answer
+        self._tell(number, {"event": "restarting", "message": death.message})
 
     def _end(self, number: int, event: Event) -> None:
         if self._wanted == number:

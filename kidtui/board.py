@@ -10,8 +10,8 @@ from typing import Any
 from engine import paths
 from engine.errors import RunError
 from engine.runs import LIVE_STATES, Run
+from kidtui.series import is_number
 
-_LARGEST = 2**63
 _WATCHED = ("status.json", "launch.json", "report.json")
 _SIGNS = ("run.json", "status.json")  # of a folder that is a run, damaged perhaps
 
@@ -165,8 +165,7 @@ def _of(value: Any, key: str) -> Any:
 
 
 def _number(value: Any) -> float | None:
-    known = isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST
-    return value if known else None
+    return value if is_number(value) else None
 
 
 def _whole(value: Any) -> int | None:

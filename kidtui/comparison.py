@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,9 +51,18 @@ def _place(one: Standing, known: Sequence[tuple[float, float]]) -> str:
     return DOMINATED if beaten else FRONT
 
 
-def p50(values: Sequence[float]) -> float | None:
-    """The median; None of nothing."""
-    return statistics.median(values) if values else None
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """What `share` % of the values lie at or below; between two values on a straight line.
+
+    None of nothing.
+    """
+    if not values:
+        return None
+    ordered = sorted(values)
+    place = (len(ordered) - 1) * share / 100
+    below, part = int(place), place % 1
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + part * (ordered[above] - ordered[below])
 
 
 def ex_of(view: View) -> float | None:

@@ -14,7 +14,7 @@ from engine.event_reader import EventReader
 from engine.runs import Run
 from kidtui import narrate
 from kidtui.preview import preview
-from kidtui.series import Curve, Series
+from kidtui.series import Curve, Series, is_number
 from kidtui.watch import Event, View, fold
 
 GONE = "the run's directory is gone"
@@ -26,7 +26,6 @@ _NUM_PLACES = 4096
 _PLACE_BYTES = 256 * 1024
 _MOST_AGAIN_BYTES = 32 * 1024 * 1024
 _LONGEST_WORDS = 500
-_LARGEST = 2**63
 _DEEPEST = 6
 
 _TYPES: dict[str, type] = {
@@ -114,6 +113,11 @@ class History:
             self._failed, self._problem, self._snapshot = True, problem, None
 
     @property
+    def failed(self) -> bool:
+        """Whether the run was given up; another history of it may fare better."""
+        return self._failed
+
+    @property
     def behind(self) -> bool:
         """Whether more is on disk than was read yet."""
         return not self._failed and (not self._polled or self._reader.behind)
@@ -148,8 +152,19 @@ class History:
         `behind`, curves over steps are drawn from samples of it.
         """
         with self._lock:
-            series = self._shown() if x == "step" else self._series
+            series = self._shown(x)
             return series.curve(name, buckets, start, stop, x) if series else Curve(name)
+
+    def span(self, x: str = "step") -> tuple[float, float] | None:
+        """Where curves over x begin and end; None where there are none."""
+        with self._lock:
+            series = self._shown(x)
+            return series.span(x) if series else None
+
+    def ways(self, x: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Steps that were read, and where each of them stands over x. Never of samples."""
+        with self._lock:
+            return self._series.ways(x) if self._series else ((), ())
 
     def detail(self, names: Sequence[str], buckets: int, start: float, stop: float) -> tuple[Curve, ...]:
         """As `curve` from step `start` to `stop`, but read from disk again: exact up to 4 096 steps.
@@ -165,7 +180,8 @@ class History:
         if last >= first:
             series = Series()
             until = places[last + 1][1] if last + 1 < len(places) else end
-            if self._read_again(series, places[first][1], until, start, stop):
+            is_short = until[0] != places[first][1][0] or until[1] - places[first][1][1] <= _MOST_AGAIN_BYTES
+            if is_short and self._read_again(series, places[first][1], until, start, stop):
                 return tuple(series.curve(name, buckets) for name in names)
         return tuple(Curve(name) for name in names)
 
@@ -178,10 +194,11 @@ class History:
             found: list[Any] = [part.get(name.removeprefix("ms.")) for part in parts]
         else:
             found = [event.get(name) for event in steps]
-        return tuple(float(value) for value in found if _is_number(value))
+        return tuple(float(value) for value in found if is_number(value))
 
-    def _shown(self) -> Series | None:
-        return self._preview if self._preview and self.behind else self._series
+    def _shown(self, x: str = "step") -> Series | None:
+        """What curves over x are drawn from: samples do not tell what lies between them, tokens say."""
+        return self._preview if x == "step" and self._preview and self.behind else self._series
 
     def _what_is_gone(self) -> str:
         generation, offset = self._reader.position
@@ -199,7 +216,7 @@ class History:
                 events = reader.poll(_PLACE_BYTES)
             except RunError:
                 return False
-            steps = [event for event in events if event["kind"] == "step" and _is_number(event.get("step"))]
+            steps = [event for event in events if event["kind"] == "step" and is_number(event.get("step"))]
             series.extend([event for event in steps if start <= event["step"] <= stop])
             if reader.position >= until or not reader.behind:
                 return True
@@ -297,14 +314,10 @@ def _summary(event: Event) -> str:
 def _is_sound(event: Event) -> bool:
     """Whether an event's fields are of the kinds that everything which shows them relies on."""
     return (
-        all(event.get(name) is None or _is_number(event[name]) for name in _NUMBERS)
+        all(event.get(name) is None or is_number(event[name]) for name in _NUMBERS)
         and all(event.get(name) is None or isinstance(event[name], kind) for name, kind in _TYPES.items())
         and _is_tame(event, _DEEPEST)
     )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST
 
 
 def _is_tame(value: Any, depth: int) -> bool:
@@ -313,4 +326,4 @@ def _is_tame(value: Any, depth: int) -> bool:
         return depth > 0 and all(_is_tame(item, depth - 1) for item in value.values())
     if isinstance(value, list):
         return depth > 0 and all(_is_tame(item, depth - 1) for item in value)
-    return not isinstance(value, int | float) or -_LARGEST < value < _LARGEST
+    return not isinstance(value, int | float) or isinstance(value, bool) or is_number(value)

@@ -70,13 +70,18 @@ class Monitor:
         self._wake.set()
 
     def follow(self, run_ids: Iterable[str]) -> None:
-        """Read the events of these runs. The last few that were followed before are kept as they are."""
+        """Read the events of these runs; one that could not be read is tried again.
+
+        The last few that were followed before are kept as they are.
+        """
         root = paths.runs_dir()
         with self._lock:
             self._followed = tuple(dict.fromkeys(run_ids))
             for run_id in self._followed:
                 history = self._histories.pop(run_id, None)
-                self._histories[run_id] = history or History(Run(run_id, root / run_id))
+                if history is None or history.failed:
+                    history = History(Run(run_id, root / run_id))
+                self._histories[run_id] = history
             idle = [run_id for run_id in self._histories if run_id not in self._followed]
             for run_id in idle[: len(idle) - _NUM_KEPT] if len(idle) > _NUM_KEPT else ():
                 del self._histories[run_id]

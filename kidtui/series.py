@@ -22,7 +22,12 @@ _CAPACITY: Final = 4096
 _MAX_NAMES: Final = 64
 _NO_METRICS: Final = frozenset({"v", "kind", "time", "generation", "step", "epoch", "eta_s", "ms"})
 _LONGEST_STEP_SECONDS: Final = 60.0
-_LARGEST: Final = 2.0**63
+_LARGEST: Final = 2.0**63  # what is beyond it is no measurement
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a number that can be shown and counted with: finite and not beyond reason."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,18 @@ class Series:
             tuple((total / num[some]).tolist()),
             tuple(np.fmax.reduceat(self._high[lo:hi, column], groups)[some].tolist()),
         )
+
+    def span(self, x: str = "step") -> tuple[float, float] | None:
+        """First and last point of one of `XS`; None of an empty series."""
+        along = XS.index(x)
+        if not self._length:
+            return None
+        return float(self._first[0, along]), float(self._last[self._length - 1, along])
+
+    def ways(self, x: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Steps, and where each of them stands on another of `XS`."""
+        ends = self._last[: self._length]
+        return tuple(ends[:, 0].tolist()), tuple(ends[:, XS.index(x)].tolist())
 
     def _allocate(self, columns: int) -> None:
         """Room for so many metrics; what is there stays."""
@@ -271,8 +288,7 @@ def _floats(values: Sequence[Any]) -> Floats:
     try:
         return _finite(values, (len(values),))
     except (TypeError, ValueError, OverflowError):
-        known = [isinstance(value, int | float) and abs(value) < _LARGEST for value in values]
-        kept = [value if good else None for value, good in zip(values, known, strict=True)]
+        kept = [value if isinstance(value, bool) or is_number(value) else None for value in values]
         return _finite(kept, (len(values),))
 
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import BindingType
-from textual.content import Content
 from textual.events import DescendantFocus
 from textual.message import Message
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from engine.errors import KidError
 from kidtui import keys
-from kidtui.cells import shown
 from kidtui.screens.ask_finder import Finder, Found
 from kidtui.screens.ask_layout import AskLayout
 from kidtui.screens.choose import EditSql
 from kidtui.subjects import Subject
 from kidtui.widgets.answer_pane import AnswerPane
+from kidtui.widgets.ask_facts import AskFacts
 from kidtui.widgets.difference import DifferencePane
 from kidtui.widgets.question import Question
 from kidtui.widgets.schema_tree import SchemaTree
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from kidtui.student import Choice
 
 FIRST_DATABASE = "demo/music"
-_ROOM = 120
 _SECONDS_A_DRAWING = 0.1
-_SECONDS_TO_END = 2.5
+_SECONDS_TO_END = 0.3
 
 
 class AskScreen(AskLayout):
@@ -68,26 +67,27 @@ class AskScreen(AskLayout):
             self._finder.student(None)
         self._finder.database(FIRST_DATABASE)
 
-    def on_unmount(self) -> None:
+    async def on_unmount(self) -> None:
         if self._conversation:
-            self._conversation.close(_SECONDS_TO_END)
+            await asyncio.to_thread(self._conversation.close, _SECONDS_TO_END)
 
     def on_screen_resume(self) -> None:
         self.subject = self._about
 
     @property
     def _about(self) -> str:
-        return shown(self._database.name if self._database else FIRST_DATABASE, _ROOM)
+        return self._database.name if self._database else FIRST_DATABASE
 
     def use(self, run_id: str) -> None:
         """Ask this run's student from now on."""
         self._finder.student(run_id)
+        self.call_after_refresh(self._show_facts)
 
     # Who answers, about what
 
     @on(Found)
     def _found(self, told: Found) -> None:
-        if not self._finder.is_newest(told):
+        if not self._finder.takes(told):
             return
         if isinstance(told.found, KidError):
             self._waiting = None
@@ -121,6 +121,8 @@ class AskScreen(AskLayout):
         self._undrawn |= {"student", "teacher"}
         self.query_one(SchemaTree).mark(())
         self.query_one(DifferencePane).show(None)
+        if not self._choice and (error := self._finder.error("student")):
+            self._fail("student", error)
         self._draw()
         if self.query_one(Question).has_focus:
             self._prepare()
@@ -158,16 +160,16 @@ class AskScreen(AskLayout):
 
     def _ask(self, text: str) -> None:
         if self._choice is None or self._database is None:
-            self._waiting = partial(self._ask, text)
-            self._look_again()
+            self._look_again(partial(self._ask, text))
             return
         self._answers.pop("teacher", None)
         self._undrawn.add("teacher")
         self.query_one(DifferencePane).show(None)
         self._request("student", text, "ask", {"question": text})
 
-    def _look_again(self) -> None:
-        """Looks once more for what was not found."""
+    def _look_again(self, then: Callable[[], None]) -> None:
+        """Looks once more for what was not found, and goes on when it is there."""
+        self._waiting = then
         if self._choice is None:
             self._finder.student(None)
         if self._database is None:
@@ -177,8 +179,7 @@ class AskScreen(AskLayout):
         """Asks; the answer appears in a pane."""
         from kidtui.asking import Answer
 
-        talk = self._talk()
-        if talk is None or self._database is None:
+        if (talk := self._talk()) is None or self._database is None:
             return
         answer = Answer(question)
         if op == "execute":
@@ -216,8 +217,7 @@ class AskScreen(AskLayout):
         """Says in a pane why there is no answer."""
         from kidtui.asking import Answer
 
-        self._answers[part] = answer = Answer("")
-        answer.take({"event": "error", "message": error.message, "mend": error.mend})
+        self._answers[part] = Answer("", doing="", error=(error.message, error.mend))
         self._undrawn.add(part)
         self.show_part(part)
         self._draw()
@@ -239,13 +239,9 @@ class AskScreen(AskLayout):
 
     def _show_facts(self) -> None:
         """One line: the database, the student, the service."""
-        who = shown(self._choice.name, _ROOM) if self._choice else "looking for a student…"
+        student = self._finder.sought("student", self._choice.name if self._choice else "")
         state = self._conversation.state if self._conversation else "not started"
-        glyph, style = _STATES.get(state, ("…", "$warning"))
-        facts = Content.assemble((self._about, "bold $primary"), f"  {who}  ", (f"{glyph} {state}", style))
-        line = self.query_one("#facts", Static)
-        if facts != line.content:
-            line.update(facts, layout=False)
+        self.query_one(AskFacts).show(self._finder.sought("database", self._about), student, state)
 
     # Keys
 
@@ -282,8 +278,7 @@ class AskScreen(AskLayout):
         if sql is None:
             return
         if self._choice is None or self._database is None:
-            self._waiting = partial(self._run_own, question, sql)
-            self._look_again()
+            self._look_again(partial(self._run_own, question, sql))
             return
         self.query_one(DifferencePane).show(None)
         self._request("student", question, "execute", {"sql": sql})
@@ -304,7 +299,3 @@ class AskScreen(AskLayout):
 
     def action_student(self) -> None:
         self._finder.choose_student()
-
-
-_STATES = {"ready": ("●", "$success"), "not started": ("○", "dim"), "failed": ("✗", "$error")}
-"""Of the service: glyph and colour; what is none of these is under way."""

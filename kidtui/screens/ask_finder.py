@@ -13,6 +13,7 @@ from kidtui import subjects
 from kidtui.screens.base import KidScreen
 from kidtui.screens.choose import Choose
 from kidtui.subjects import Subject
+from kidtui.widgets.ask_facts import Sought
 
 if TYPE_CHECKING:
     from kidtui.student import Choice
@@ -32,10 +33,13 @@ class Finder:
     def __init__(self, screen: KidScreen) -> None:
         self._screen = screen
         self._wishes = {"student": 0, "database": 0}
+        self._errors: dict[str, KidError] = {}
+        self._looking: set[str] = set()
 
     def student(self, run: str | None) -> None:
-        """Look for the student of a run, or for what there is."""
-        self._find("student", partial(subjects.find_student, run))
+        """Look for the student of a run, or for what there is; in read-only mode nobody is asked."""
+        if not self._screen.app.readonly:
+            self._find("student", partial(subjects.find_student, run))
 
     def database(self, name: str) -> None:
         self._find("database", partial(subjects.find_database, name, self._screen.app.data_dir))
@@ -55,13 +59,29 @@ class Finder:
     def has_looked(self, what: str) -> bool:
         return self._wishes[what] > 0
 
-    def is_newest(self, told: Found) -> bool:
-        """Nothing else of the kind was wished for since."""
-        return told.wish == self._wishes[told.what]
+    def sought(self, what: str, name: str) -> Sought:
+        """How the search for a student or a database stands. `name`: of what was found last."""
+        error = self._errors.get(what)
+        return Sought(name, what in self._looking, error.message if error else "")
+
+    def error(self, what: str) -> KidError | None:
+        """Why what was wished for last was not found."""
+        return self._errors.get(what)
+
+    def takes(self, told: Found) -> bool:
+        """Notes what came of a wish; False when something else of the kind was wished for since."""
+        if told.wish != self._wishes[told.what]:
+            return False
+        self._looking.discard(told.what)
+        if isinstance(told.found, KidError):
+            self._errors[told.what] = told.found
+        return True
 
     def _find(self, what: str, find: Callable[[], Choice | Subject]) -> None:
         self._wishes[what] += 1
         wish = self._wishes[what]
+        self._looking.add(what)
+        self._errors.pop(what, None)
 
         def work() -> None:
             try:

@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from textual import on
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
-from textual.widgets import Static, Tab, Tabs
+from textual.widgets import Tab, Tabs
 
 from kidtui.screens.base import KidScreen
 from kidtui.widgets.answer_pane import AnswerPane
+from kidtui.widgets.ask_facts import AskFacts
 from kidtui.widgets.difference import DifferencePane
 from kidtui.widgets.question import Question
 from kidtui.widgets.schema_tree import SchemaTree
 
+_READ_ONLY = "asking starts a process, and this monitor is read-only"
 _PARTS = ("student", "teacher", "difference", "schema")
 
 
@@ -24,7 +26,6 @@ class AskLayout(KidScreen):
     AUTO_FOCUS = "#student _Words"
     DEFAULT_CSS = """
     AskLayout #ask { height: 1fr; }
-    AskLayout #facts { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
     AskLayout #question { background: transparent; }
     AskLayout #answers { height: 2fr; }
     AskLayout AnswerPane { width: 1fr; height: 1fr; }
@@ -40,15 +41,18 @@ class AskLayout(KidScreen):
 
     def body(self) -> Iterator[Widget]:
         with Vertical(id="ask"):
-            yield Static("", markup=False, id="facts")
+            readonly = self.app.readonly
+            yield AskFacts(id="facts")
             question = Question("a question about this database", id="question", classes="pane")
             question.border_title = "question"
+            question.disabled = readonly
             yield question
             yield Tabs(*(Tab(part, id=f"tab-{part}") for part in _PARTS), id="parts")
             with Horizontal(id="answers", classes="part -shown"):
-                asks = "/ writes a question, Enter asks it"
+                asks = _READ_ONLY if readonly else "/ writes a question, Enter asks it"
+                too = "" if readonly else "t asks the teacher the same"
                 yield AnswerPane("student", asks, id="student", classes="pane part -shown")
-                yield AnswerPane("teacher", "t asks the teacher the same", id="teacher", classes="pane part")
+                yield AnswerPane("teacher", too, id="teacher", classes="pane part")
             yield DifferencePane(id="difference", classes="pane part")
             yield SchemaTree(id="schema", classes="pane part")
 

@@ -8,19 +8,18 @@ from typing import ClassVar
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, OptionList, Static, TextArea
 from textual.widgets.option_list import Option
 
-from engine.errors import KidError
-from kidtui import narrate
+from engine.errors import KidError, fault
+from kidtui import keys, narrate
 from kidtui.cells import shown
 
 _MOST = 300  # options that are shown
 _ROOM = 200
-_LEAVE = Binding("escape", "leave", "Leave")
 
 Pair = tuple[str, str]
 """A value, and how it is shown."""
@@ -35,13 +34,7 @@ class Choose(ModalScreen[str | None]):
         typed: what a text that is none of them may be, such as "a database file"; "" where it cannot.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        _LEAVE,
-        Binding("down", "move('cursor_down')", show=False, priority=True),
-        Binding("up", "move('cursor_up')", show=False, priority=True),
-        Binding("pagedown", "move('page_down')", show=False, priority=True),
-        Binding("pageup", "move('page_up')", show=False, priority=True),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = keys.bindings("choose")
     DEFAULT_CSS = """
     Choose { align: center middle; }
     Choose .dialog { width: 90; height: 80%; }
@@ -69,10 +62,10 @@ class Choose(ModalScreen[str | None]):
     def _find(self) -> None:
         try:
             choices, status = self._load(), "↑ ↓ Enter chooses, Esc leaves"
-        except KidError as error:
-            choices, status = (), shown(error.message, _ROOM)
-        if self.is_attached:
-            self.app.call_from_thread(self._found, choices, status)
+        except Exception as caught:  # the window lives on, and says what happened
+            error = caught if isinstance(caught, KidError) else fault(caught)
+            choices, status = (), f"✗ {shown(error.message, _ROOM)}"
+        self.call_later(self._found, choices, status)
 
     def _found(self, choices: Sequence[Pair], status: str) -> None:
         self._choices, self._status = choices, status
@@ -97,8 +90,13 @@ class Choose(ModalScreen[str | None]):
         more = f"{narrate.count(len(found) - _MOST)} more; " if len(found) > _MOST else ""
         self.query_one(".dialog", Vertical).query(Static).last().update(Text(more + self._status))
 
-    def action_move(self, how: str) -> None:
-        getattr(self.query_one(OptionList), f"action_{how}")()
+    def action_move(self, by: int) -> None:
+        options = self.query_one(OptionList)
+        (options.action_cursor_down if by > 0 else options.action_cursor_up)()
+
+    def action_page(self, by: int) -> None:
+        options = self.query_one(OptionList)
+        (options.action_page_down if by > 0 else options.action_page_up)()
 
     @on(Input.Submitted)
     def _submitted(self) -> None:
@@ -117,7 +115,7 @@ class Choose(ModalScreen[str | None]):
 class EditSql(ModalScreen[str | None]):
     """SQL to change and run; None when the user has changed their mind."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [_LEAVE, Binding("ctrl+r", "run", "Run", priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = keys.bindings("sql")
     DEFAULT_CSS = """
     EditSql { align: center middle; }
     EditSql .dialog { width: 100; height: 80%; }

@@ -38,10 +38,8 @@ n marks the two newest runs that have ended.
 """
 _EX: Final = "EX"
 _METRICS: Final = ("loss", "loss_kd", "loss_mle", "ms.total", "tokens_per_s", _EX)
-_UNITS: Final = {"ms.total": "ms"}
 _GLYPHS: Final = ("●", "×", "+", "○", "◆", "□", "▲", "#")
 _SECONDS_BETWEEN: Final = 0.25
-_FINEST: Final = 4096
 _GONE: Final = "the run is gone"
 
 
@@ -151,11 +149,19 @@ class CompareScreen(KidScreen):
     def _show_curves(self, run_ids: Sequence[str]) -> None:
         chart = self.query_one(Chart)
         unit = "s" if self._x == "seconds" else self._x
-        chart.retitle(f"{self._metric} by {self._x}", x_label=unit, unit=_UNITS.get(self._metric, ""))
+        chart.retitle(f"{self._metric} by {self._x}", x_label=unit)
         # Two dots a column; of many runs only one, for they lie over each other.
         buckets = max(20, chart.size.width) * (2 if len(run_ids) <= 2 else 1)
         lines = [self._line(run_id, glyph, buckets) for run_id, glyph in zip(run_ids, _GLYPHS, strict=False)]
-        chart.show(lines, "reading …" if any(self._is_behind(run_id) for run_id in run_ids) else "")
+        note = "reading …" if any(self._is_behind(run_id) for run_id in run_ids) else ""
+        chart.show(lines, note, self._whole(run_ids))
+
+    def _whole(self, run_ids: Sequence[str]) -> tuple[float, float] | None:
+        """First and last x of all runs; None where the lines that are drawn tell."""
+        if self._metric == _EX:
+            return None
+        spans = [span for run_id in run_ids if (of := self._history(run_id)) and (span := of.span(self._x))]
+        return (min(low for low, _ in spans), max(high for _, high in spans)) if spans else None
 
     def _line(self, run_id: str, glyph: str, buckets: int) -> Line:
         history = self._history(run_id)
@@ -173,8 +179,7 @@ class CompareScreen(KidScreen):
         steps, scores = comparison.ex_over_steps(history.snapshot().view)
         if self._x == XS[0]:
             return steps, scores
-        here, there = history.curve("loss", _FINEST), history.curve("loss", _FINEST, x=self._x)
-        xs = comparison.along(steps, here.xs, there.xs)
+        xs = comparison.along(steps, *history.ways(self._x))
         return xs, scores[: len(xs)]
 
     def _show_standings(self, run_ids: Sequence[str]) -> None:
@@ -188,7 +193,7 @@ class CompareScreen(KidScreen):
         self.query_one(Standings).show(entries)
         self.query_one(Pareto).show(
             [
-                Point(entry.glyph, style, entry.standing.ex, entry.standing.ms, entry.place)
+                Point(entry.id, entry.glyph, style, entry.standing.ex, entry.standing.ms, entry.place)
                 for entry, style in zip(entries, STYLES, strict=False)
                 if entry.standing.ex is not None and entry.standing.ms is not None
             ]
@@ -227,7 +232,9 @@ class CompareScreen(KidScreen):
         history = self._history(run_id)
         if history is None:
             return Standing()
-        return Standing(comparison.ex_of(history.snapshot().view), comparison.p50(history.recent("ms.total")))
+        return Standing(
+            comparison.ex_of(history.snapshot().view), comparison.percentile(history.recent("ms.total"), 50)
+        )
 
     def _profile(self, run_id: str) -> Mapping[str, Any]:
         """Its settings; of a run that cannot be read none. They never change: read once."""
@@ -287,6 +294,10 @@ class CompareScreen(KidScreen):
     @on(Chart.Ranged)
     def _ranged(self, event: Chart.Ranged) -> None:
         self._range = (event.start, event.end)
+        self._show_curves(self.run_ids)
+
+    @on(Chart.Widened)
+    def _widened(self) -> None:
         self._show_curves(self.run_ids)
 
 

@@ -39,6 +39,7 @@ class ExamplesScreen(ModalScreen[None]):
         super().__init__()
         self._run, self._probes = run, probes
         self._all: list[dict[str, Any]] = []
+        self._text = Text()
         self._only = ""
 
     def compose(self) -> ComposeResult:
@@ -71,18 +72,24 @@ class ExamplesScreen(ModalScreen[None]):
         for number, item in enumerate(self._all):
             if self._only in ("", _error(item)):
                 table.add_row(*_cells(item), key=str(number))
-        self.query_one(Vertical).border_subtitle = self._only or "all; f: by error class; Esc closes"
+        keys_shown = "all; f: by error class; y copies; Esc closes"
+        self.query_one(Vertical).border_subtitle = self._only or keys_shown
         table.focus()
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         if event.row_key.value is not None:
-            self.query_one(Static).update(_whole(self._all[int(event.row_key.value)]))
+            self._text = _whole(self._all[int(event.row_key.value)])
+            self.query_one(Static).update(self._text)
 
     def action_next_class(self) -> None:
         """Only the answers of the next error class; after the last, all again."""
         classes = ["", *dict.fromkeys(map(_error, self._all))]
         self._only = classes[(classes.index(self._only) + 1) % len(classes)]
         self._fill()
+
+    def action_copy_answer(self) -> None:
+        self.app.copy_to_clipboard(self._text.plain)
+        self.app.notify(f"copied {len(self._text)} characters (OSC 52)", markup=False)
 
     def action_leave(self) -> None:
         self.dismiss()

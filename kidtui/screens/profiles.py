@@ -90,9 +90,6 @@ class ProfilesScreen(ProfilesLayout):
         current = self.entry.path if self.entry else None
         if chosen is None and current is not None and current not in here and current.is_file():
             return  # a look from before it was made: the next one finds it
-        pointed = self.listed.entry
-        if chosen is None and current is not None and pointed is not None and pointed.path != current:
-            return  # the user is just turning to another: the next look comes soon enough
         self._stamps = stamps
         wanted = chosen or current or profile_files.first(entries)
         self.listed.show(entries, str(wanted) if wanted else None)

@@ -38,8 +38,6 @@ class Chart(Widget, can_focus=True):
     Args:
         title: stands in the border.
         x_label: what x counts; stands at the axis and at the cursor.
-        unit: of the values.
-        log: begin with a logarithmic scale.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("chart")]
@@ -58,31 +56,25 @@ class Chart(Widget, can_focus=True):
         def control(self) -> Chart:
             return self.chart
 
-    class CursorMoved(Message):
-        """The cursor is at another x; None = it is hidden."""
+    class Widened(Message):
+        """The chart has another width. The owner may `show` curves of as many points as have room."""
 
-        def __init__(self, chart: Chart, x: float | None) -> None:
+        def __init__(self, chart: Chart) -> None:
             super().__init__()
-            self.chart, self.x = chart, x
+            self.chart = chart
 
         @property
         def control(self) -> Chart:
             return self.chart
 
     def __init__(
-        self,
-        title: str,
-        *,
-        x_label: str = "step",
-        unit: str = "",
-        log: bool = False,
-        id: str | None = None,
-        classes: str | None = None,
+        self, title: str, *, x_label: str = "step", id: str | None = None, classes: str | None = None
     ) -> None:
         super().__init__(id=id, classes=classes)
         self.border_title = Content(title)
-        self._title, self.x_label, self.unit = title, x_label, unit
-        self._picture = Picture(log=log, x_label=x_label)
+        self._title, self.x_label = title, x_label
+        self._picture = Picture(x_label=x_label)
+        self._width = 0
         self._note = ""
         self._pinned: float | None = None  # where keys or a click have put the cursor
         self._hover: float | None = None
@@ -102,20 +94,21 @@ class Chart(Widget, can_focus=True):
         )
         return "\n".join([f"name\t{self.x_label}\tvalue", *(f"{name}\t{x:g}\t{y!r}" for name, x, y in pairs)])
 
-    def show(self, lines: Sequence[Line], note: str = "") -> None:
-        """Show these lines from now on; nothing is drawn where nothing has changed."""
-        if tuple(lines) == self._picture.lines and note == self._note:
-            return
-        self._note = note
-        whole, data = self._picture.whole, _range_of_xs(lines)
-        if self._picture.zoom and whole and data:
-            data = plot.range_of([whole.low, whole.high, data.low, data.high])
-        self._change(lines=tuple(lines), whole=data)
+    def show(self, lines: Sequence[Line], note: str = "", whole: tuple[float, float] | None = None) -> None:
+        """Show these lines from now on; nothing is drawn where nothing has changed.
 
-    def retitle(self, title: str, *, x_label: str, unit: str = "") -> None:
+        whole: first and last x there is, for lines of a part of it; left out, the lines are the whole.
+        """
+        data = plot.range_of(whole) if whole else _range_of_xs(lines)
+        before = (self._picture.lines, self._note, self._picture.whole)
+        if before != (tuple(lines), note, data):
+            self._note = note
+            self._change(lines=tuple(lines), whole=data)
+
+    def retitle(self, title: str, *, x_label: str) -> None:
         """Say that something else is shown: another metric or another x."""
-        if (title, x_label, unit) != (self._title, self.x_label, self.unit):
-            self._title, self.x_label, self.unit = title, x_label, unit
+        if (title, x_label) != (self._title, self.x_label):
+            self._title, self.x_label = title, x_label
             self.border_title = Content(title)
             self._change(x_label=x_label)
 
@@ -156,18 +149,23 @@ class Chart(Widget, can_focus=True):
         at = SMOOTHING.index(self._picture.smoothing)
         self._change(smoothing=SMOOTHING[(at + 1) % len(SMOOTHING)])
 
+    def on_resize(self, event: events.Resize) -> None:
+        if event.size.width != self._width:
+            self._width = event.size.width
+            self.post_message(self.Widened(self))
+
     # What the mouse does
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         x = self._x_under(event)
         if x != self._hover:
             self._hover = x
-            self._cursor_has_moved()
+            self.refresh()
 
     def on_leave(self, event: events.Leave) -> None:
         if self._hover is not None:
             self._hover = None
-            self._cursor_has_moved()
+            self.refresh()
 
     def on_click(self, event: events.Click) -> None:
         x = self._x_under(event)
@@ -200,11 +198,7 @@ class Chart(Widget, can_focus=True):
         self._hover = None
         if x != self._pinned:
             self._pinned = x
-            self._cursor_has_moved()
-
-    def _cursor_has_moved(self) -> None:
-        self.post_message(self.CursorMoved(self, self.cursor))
-        self.refresh()
+            self.refresh()
 
     def _zoom_around(self, x: float | None, factor: float) -> None:
         whole, now = self._picture.whole, self._picture.zoom or self._picture.whole
@@ -260,7 +254,7 @@ class Chart(Widget, can_focus=True):
             if self.cursor is not None and frame.x.low <= self.cursor <= frame.x.high:
                 rows = range(frame.top, frame.top + frame.height)
                 grid.rule(frame.column_of(self.cursor), rows, "$foreground dim")
-            drawn.picture.write_legend(grid, frame.top, self.cursor, self.unit)
+            drawn.picture.write_legend(grid, frame.top, self.cursor)
         return grid.content()
 
     def _begin_drawing(self, picture: Picture, width: int, height: int) -> None:

@@ -28,6 +28,11 @@ SMOOTHING: Final = (0.0, 0.6, 0.9)
 
 _COLUMNS_A_MARK: Final = 14
 WIDEST_NAME: Final = 20
+_LOWEST_OF_FOUR: Final = 12
+_LEGENDS: Final = ((6, 2), (4, 2), (3, 2), (3, 1))
+"""Digits of a value and columns between lines, the best first; six digits are for the cursor alone."""
+
+_Entry = tuple[str, str, str]  # label, its style, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ class Picture:
             grid.put(max(0, (width - len(words)) // 2), height // 2, words, "$foreground dim")
             return grid, None
         series.sort(key=lambda each: "dim" not in each.style)  # what is dim lies below
-        top = min(self.num_legend_rows(width), max(0, height - 2))
+        top = min(self.num_legend_rows(width, height), max(0, height - 2))
         return grid, plot.draw(series, grid, top, x, y, self.x_label, "$foreground dim")
 
     def num_hidden(self) -> int:
@@ -83,31 +88,38 @@ class Picture:
         ys = (y for line in self.lines for y in line.ys if plot.can_be_drawn(y))
         return sum(not plot.can_be_drawn(y, self.log) for y in ys)
 
-    def num_legend_rows(self, width: int) -> int:
-        """Rows for names and values, three at most; the same with and without a cursor."""
+    def num_legend_rows(self, width: int, height: int) -> int:
+        """Rows for names and values, few of a low chart; the same with and without a cursor."""
         widest = sum(min(WIDEST_NAME, len(line.name)) + 12 for line in self.lines) + len(self.x_label) + 9
-        return min(3, -(-widest // width))
+        return min(4 if height >= _LOWEST_OF_FOUR else 3, -(-widest // width))
 
-    def write_legend(self, grid: Grid, num_rows: int, cursor: float | None, unit: str) -> None:
-        """Glyph, name and value of every line in the first rows: at the cursor, else the last one."""
+    def write_legend(self, grid: Grid, num_rows: int, cursor: float | None) -> None:
+        """Glyph, name and value of every line in the first rows: at the cursor, else the last one.
+
+        Values have fewer digits where that gives all lines room.
+        """
+        for digits, gap in _LEGENDS[cursor is None :]:
+            entries = self._entries(cursor, digits, " " if gap > 1 else "")
+            places = _places(entries, grid.width, num_rows, gap)
+            if len(places) == len(entries):
+                break
+        end = (0, 0)
+        for (label, style, value), (column, row) in zip(entries, places, strict=False):
+            grid.write(column, row, label, style)
+            grid.put(column + num_columns(label), row, value, "bold")
+            end = (column + num_columns(label) + len(value) + gap, row)
+        if 0 < len(places) < len(entries):
+            grid.put(min(end[0], grid.width - 1), end[1], "…", "$foreground dim")
+
+    def _entries(self, cursor: float | None, digits: int, space: str) -> list[_Entry]:
         entries = []
-        for index, line in enumerate(self.lines):
-            label = f"{self.glyph(index)} {shown(line.name, WIDEST_NAME)} "
-            entries.append((label, STYLES[index % len(STYLES)], _value_of(line, cursor, unit)))
         if cursor is not None:
-            entries.insert(0, (f"{self.x_label} ", "$foreground dim", _exact_x(cursor)))
-        column, row = 0, 0
-        for label, style, value in entries:
-            needed = num_columns(label) + len(value)
-            if column and column + needed > grid.width:
-                if row + 1 >= num_rows:
-                    grid.put(min(column, grid.width - 1), row, "…", "$foreground dim")
-                    return
-                column, row = 0, row + 1
-            if row < num_rows:
-                grid.write(column, row, label, style)
-                grid.put(column + num_columns(label), row, value, "bold")
-            column += needed + 2
+            mean = "≈" if any(_is_merged(line, cursor) for line in self.lines) else ""
+            entries.append((f"{self.x_label} ", "$foreground dim", mean + _exact_x(cursor)))
+        for index, line in enumerate(self.lines):
+            label = f"{self.glyph(index)}{space}{shown(line.name, WIDEST_NAME)} "
+            entries.append((label, STYLES[index % len(STYLES)], _value_of(line, cursor, digits)))
+        return entries
 
     def glyph(self, index: int) -> str:
         """What marks the points of a line."""
@@ -158,18 +170,41 @@ def smoothed(ys: Sequence[float], weight: float) -> list[float]:
     return found
 
 
-def _value_of(line: Line, cursor: float | None, unit: str) -> str:
+def _places(entries: Sequence[_Entry], width: int, num_rows: int, gap: int) -> list[tuple[int, int]]:
+    """Column and row of each entry, as far as there is room."""
+    places: list[tuple[int, int]] = []
+    column, row = 0, 0
+    for label, _, value in entries:
+        needed = num_columns(label) + len(value)
+        if column and column + needed > width:
+            column, row = 0, row + 1
+        if row >= num_rows:
+            break
+        places.append((column, row))
+        column += needed + gap
+    return places
+
+
+def _is_merged(line: Line, cursor: float) -> bool:
+    """Whether the value at the cursor is the mean of several."""
+    if line.low is None or line.high is None or not line.xs:
+        return False
+    at = nearest(line.xs, cursor)
+    return line.low[at] != line.high[at]
+
+
+def _value_of(line: Line, cursor: float | None, digits: int) -> str:
     """The value at the cursor, else the last one."""
-    unit = f" {unit}" if unit else ""
     points = [pair for pair in zip(line.xs, line.ys, strict=True) if all(map(plot.can_be_drawn, pair))]
     if not points:
         return "–"
-    if cursor is None:
-        return f"{points[-1][1]:.4g}{unit}"
-    xs = [pair[0] for pair in points]
-    if not xs[0] <= cursor <= xs[-1]:
-        return "–"
-    return f"{points[nearest(xs, cursor)][1]:.6g}{unit}"
+    value = points[-1][1]
+    if cursor is not None:
+        xs = [pair[0] for pair in points]
+        if not xs[0] <= cursor <= xs[-1]:
+            return "–"
+        value = points[nearest(xs, cursor)][1]
+    return plot.short(value) if digits == 3 else f"{value:.{digits}g}"
 
 
 def nearest(xs: Sequence[float], x: float) -> int:

@@ -18,6 +18,7 @@ from kidtui.widgets.plot import BRAILLE, Grid, Series
 class Point:
     """A run that has both. `style` is of Textual, `place` one of the words of `kidtui.comparison`."""
 
+    run_id: str
     glyph: str
     style: str
     ex: float
@@ -36,6 +37,12 @@ class Pareto(Widget, can_focus=True):
         super().__init__(id=id, classes=classes)
         self.border_title = Content("EX against ms per step")
         self._points: tuple[Point, ...] = ()
+
+    @property
+    def copy_text(self) -> str:
+        """The points, for the clipboard: a tab between what belongs to one."""
+        rows = (f"{each.run_id}\t{each.ms!r}\t{each.ex!r}\t{each.place}" for each in self._points)
+        return "\n".join(["run\tms/step\tEX\tplace", *rows])
 
     def show(self, points: Sequence[Point]) -> None:
         """Show these points from now on."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.widgets import Input
+
+from kidtui import keys
 
 
 class Question(Input):
     """Up and down turn to earlier and later questions."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "turn(-1)", "Earlier question", show=False),
-        Binding("down", "turn(1)", "Later question", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("question")]
 
     def __init__(self, placeholder: str, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(placeholder=placeholder, id=id, classes=classes)

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from kidtui import narrate
+from kidtui.comparison import percentile
 from kidtui.history import History
 from kidtui.series import Curve
 from kidtui.widgets.chart import Chart
 from kidtui.widgets.curves import Line
 
+if TYPE_CHECKING:
+    from kidtui.app import KidApp
+
 _LOSS = {"loss": "total", "loss_kd": "kd", "loss_mle": "mle"}
 _PARTS = ("total", "prefix", "mask", "teacher", "student", "backward", "optimizer")
 _METRICS = {"loss": _LOSS, "latency": {f"ms.{part}": part for part in _PARTS}}
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A range of steps, and what is known of it without a look at the disk."""
+
+    start: float
+    stop: float
+    curves: tuple[Curve, ...]
 
 
 class RunCharts(Horizontal):
@@ -30,11 +45,15 @@ class RunCharts(Horizontal):
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self._history: History | None = None
+        # Of each chart that is zoomed, by its id:
         self._ranges: dict[str, tuple[float, float]] = {}
+        self._parts: dict[str, _Part] = {}
+        self._closer: dict[str, Sequence[Curve]] = {}  # as they stand on disk; until then there are none
+        self._being_read: set[str] = set()
 
     def compose(self) -> ComposeResult:
         yield Chart("loss", id="loss", classes="pane")
-        yield Chart("latency", unit="ms", id="latency", classes="pane")
+        yield Chart("latency, ms a step", id="latency", classes="pane")
 
     def show(self, history: History) -> None:
         """Draw what is known of a run; another run begins with its whole range."""
@@ -42,43 +61,73 @@ class RunCharts(Horizontal):
             self._history = history
             for chart in self.query(Chart):
                 chart.action_reset()
-            self._ranges.clear()
+                self._forget(chart.id or "")
         for chart in self.query(Chart):
-            if (chart.id or "") not in self._ranges:  # the past does not change
-                self._draw(chart)
+            self._draw(chart)
 
     @on(Chart.Ranged)
     def _ranged(self, event: Chart.Ranged) -> None:
         event.stop()
         name = event.chart.id or ""
-        if event.start is None or event.end is None:
-            self._ranges.pop(name, None)
-            self._draw(event.chart)
-            return
-        self._ranges[name] = chosen = (event.start, event.end)
+        self._forget(name)
+        if event.start is not None and event.end is not None:
+            self._ranges[name] = (event.start, event.end)
         self._draw(event.chart)
-        if self._history is not None:
-            closer = partial(self._look_closer, self._history, event.chart, chosen)
-            self.run_worker(closer, thread=True, exclusive=True, group=name)
 
-    def _look_closer(self, history: History, chart: Chart, chosen: tuple[float, float]) -> None:
-        """In a thread: the steps of a range, as they stand on disk."""
-        curves = history.detail(self._names(chart, history), _num_buckets(chart), *chosen)
-        if any(curve.xs for curve in curves):
-            self.app.call_from_thread(self._show_closer, history, chart, chosen, curves)
+    @on(Chart.Widened)
+    def _widened(self, event: Chart.Widened) -> None:
+        event.stop()
+        self._draw(event.chart)
 
-    def _show_closer(
-        self, history: History, chart: Chart, chosen: tuple[float, float], curves: Sequence[Curve]
-    ) -> None:
-        if history is self._history and self._ranges.get(chart.id or "") == chosen:
-            self._show_curves(chart, history, curves)
+    def _forget(self, name: str) -> None:
+        for kept in (self._ranges, self._parts, self._closer):
+            kept.pop(name, None)
 
     def _draw(self, chart: Chart) -> None:
-        if (history := self._history) is not None:
-            chosen = self._ranges.get(chart.id or "", (None, None))
-            names = self._names(chart, history)
-            curves = [history.curve(name, _num_buckets(chart), *chosen) for name in names]
+        history, name = self._history, chart.id or ""
+        if history is None:
+            return
+        chosen = self._ranges.get(name)
+        known = set(history.names())
+        metrics = [metric for metric in _METRICS[name] if metric in known]
+        curves = tuple(
+            history.curve(metric, _num_buckets(chart), *(chosen or (None, None))) for metric in metrics
+        )
+        if chosen is None:
             self._show_curves(chart, history, curves)
+            return
+        part = _Part(*chosen, curves)
+        if part != self._parts.get(name):  # steps were added to the range, or done again
+            self._parts[name] = part
+            self._look_closer(history, chart)
+        self._show_curves(chart, history, self._closer.get(name) or curves)
+
+    def _look_closer(self, history: History, chart: Chart) -> None:
+        name = chart.id or ""
+        if name not in self._being_read:
+            self._being_read.add(name)
+            work = partial(self._read, history, chart, self._parts[name], _num_buckets(chart))
+            cast("KidApp", self.app).in_thread(work)
+
+    def _read(self, history: History, chart: Chart, part: _Part, num_buckets: int) -> None:
+        """In a thread: the steps of a range, as they stand on disk."""
+        found: Sequence[Curve] = ()
+        try:
+            found = history.detail([curve.name for curve in part.curves], num_buckets, part.start, part.stop)
+        finally:
+            self.app.call_from_thread(self._have_read, history, chart, part, found)
+
+    def _have_read(self, history: History, chart: Chart, part: _Part, found: Sequence[Curve]) -> None:
+        name = chart.id or ""
+        self._being_read.discard(name)
+        now = self._parts.get(name)
+        if now is None or self._history is None:
+            return
+        if history is self._history and (part.start, part.stop) == (now.start, now.stop):
+            self._closer[name] = found if any(curve.xs for curve in found) else ()
+            self._show_curves(chart, history, self._closer[name] or now.curves)
+        if history is not self._history or part != now:  # there was news meanwhile
+            self._look_closer(self._history, chart)
 
     def _show_curves(self, chart: Chart, history: History, curves: Sequence[Curve]) -> None:
         labels = _METRICS[chart.id or ""]
@@ -88,11 +137,7 @@ class RunCharts(Horizontal):
             for curve in curves
             if curve.xs
         ]
-        chart.show(lines, note)
-
-    def _names(self, chart: Chart, history: History) -> list[str]:
-        known = set(history.names())
-        return [name for name in _METRICS[chart.id or ""] if name in known]
+        chart.show(lines, note, history.span())
 
 
 def _num_buckets(chart: Chart) -> int:
@@ -101,9 +146,8 @@ def _num_buckets(chart: Chart) -> int:
 
 
 def _spread(milliseconds: Sequence[float]) -> str:
-    """How the newest steps spread: the middle one, and the one that only 5 % exceed."""
+    """How the newest steps spread: the middle one, and what only 5 % exceed."""
     if not milliseconds:
         return ""
-    ordered = sorted(milliseconds)
-    middle, high = (ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.95))
+    middle, high = (percentile(milliseconds, share) for share in (50, 95))
     return f"p50 {narrate.count(middle)}  p95 {narrate.count(high)} ms"

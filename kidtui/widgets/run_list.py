@@ -43,10 +43,6 @@ class RunList(DataTable[Text]):
     class Chosen(Message):
         """The cursor is on another run, or on none."""
 
-        def __init__(self, run_id: str | None) -> None:
-            super().__init__()
-            self.run_id = run_id
-
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id, cursor_type="row", zebra_stripes=False, cell_padding=0)
         self.border_title = "Runs (/ filter, o sort)"
@@ -108,7 +104,7 @@ class RunList(DataTable[Text]):
     def _tell(self) -> None:
         if self.chosen != self._told:
             self._told = self.chosen
-            self.post_message(self.Chosen(self._told))
+            self.post_message(self.Chosen())
 
     def _fits(self, row: Row) -> bool:
         text = f"{row.id} {row.profile} {row.state}".lower()

@@ -54,8 +54,12 @@ class Standings(DataTable[Text]):
 
     @property
     def copy_text(self) -> str:
-        """The table, for the clipboard."""
-        return "\n".join("\t".join(cell.plain.strip() for cell in _cells(entry)) for entry in self._entries)
+        """The table, for the clipboard: a tab between values, which are whole."""
+        rows = (
+            (one.id, one.state or "gone", *map(_exactly, (one.standing.ex, one.standing.ms)), _last(one))
+            for one in self._entries
+        )
+        return "\n".join("\t".join(row) for row in ([name.strip() for name, _ in _COLUMNS], *rows))
 
     def show(self, entries: Sequence[Entry]) -> None:
         """Show these runs from now on."""
@@ -79,5 +83,13 @@ def _cells(entry: Entry) -> tuple[Text, ...]:
         Text(state, style=style),
         Text(narrate.number(entry.standing.ex), style=style, justify="right"),
         Text(narrate.count(entry.standing.ms), style=style, justify="right"),
-        Text(f" {shown(entry.problem or entry.place, 100)}", style=style),
+        Text(f" {shown(_last(entry), 100)}", style=style),
     )
+
+
+def _last(entry: Entry) -> str:
+    return entry.problem or entry.place
+
+
+def _exactly(value: float | None) -> str:
+    return "" if value is None else repr(value)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -93,7 +95,9 @@ class Driver:
         return str(self.screen.query_one("#facts", Static).content)
 
 
-def on_ask(*steps: Callable[[Driver], Awaitable[None]], size: tuple[int, int] = WIDE) -> None:
+def on_ask(
+    *steps: Callable[[Driver], Awaitable[None]], size: tuple[int, int] = WIDE, readonly: bool = False
+) -> None:
     """Runs the app on Ask and takes the steps, with one service as long as that lives."""
 
     async def act(pilot: Pilot[None]) -> None:
@@ -101,12 +105,15 @@ def on_ask(*steps: Callable[[Driver], Awaitable[None]], size: tuple[int, int] = 
         await driver.press("4")
         await driver.until(lambda: isinstance(driver.app.screen_stack[0], AskScreen))
         await driver.until(
-            lambda: "a fake" in driver.facts() and driver.screen.query_one(SchemaTree).copy_text
+            lambda: (
+                any(word in driver.facts() for word in ("a fake", "✗", "read-only"))
+                and driver.screen.query_one(SchemaTree).copy_text
+            )
         )
         for step in steps:
             await step(driver)
 
-    app = KidApp(service_command=FAKE_ENGINE)
+    app = KidApp(service_command=FAKE_ENGINE, readonly=readonly)
     app.animation_level = "none"
     drive(act, size=size, app=app)
 
@@ -243,7 +250,38 @@ def test_escape_cancels_and_a_dead_service_is_started_again(
         await driver.until(lambda: driver.rows() == [["2"]])
         assert "cancelled" not in driver.words("student")
 
+        await driver.ask("stuck")  # looks at nothing for three seconds
+        talk = driver.screen._conversation
+        assert talk is not None
+        await driver.until(lambda: driver.screen._answers["student"].doing == "writing")
+        assert talk._service.pid is not None
+        left.append((talk._service.pid, time.monotonic()))
+
+    left: list[tuple[int, float]] = []
     on_ask(steps)
+    (pid, since), *_ = left
+    assert time.monotonic() - since < 2, "leaving waits for no answer"
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_readonly_starts_nothing(database: Path, unpainted: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(student, "choose", lambda run=None: pytest.fail("nobody is to be asked"))
+
+    async def steps(driver: Driver) -> None:
+        assert "■ read-only: asking starts a process" in driver.facts()
+        assert "animal" in driver.screen.query_one(SchemaTree).copy_text
+        driver.app.ask_with("run-a")
+        await driver.press("slash", "t", "e", "s", *["tab"] * 6)
+        await driver.pilot.click("#question")
+        assert driver.app.screen is driver.screen
+        assert not driver.screen.query_one(Question).has_focus
+        assert driver.screen._conversation is None
+        assert "read-only" in driver.words("student")
+        await driver.press("d")
+        assert isinstance(driver.app.screen, Choose)
+
+    on_ask(steps, readonly=True)
 
 
 def test_the_database_is_chosen(database: Path, unpainted: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +301,7 @@ def test_the_database_is_chosen(database: Path, unpainted: None, monkeypatch: py
         await driver.until(lambda: driver.app.screen.query_one(OptionList).option_count == 6)
         await driver.press("up", "enter")  # from the first to the last
         await driver.until(lambda: str(other) in driver.facts())
-        assert driver.app.subject == str(other)
+        assert driver.screen.subject == str(other)
 
         await driver.press("d")
         driver.app.screen.query_one(Input).value = "/nowhere/[b].sqlite"
@@ -302,9 +340,13 @@ async def one_pane_at_a_time(driver: Driver) -> None:
 
 
 def test_one_pane_at_a_time_and_another_student(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subjects, "students", lambda: [("run-a", "run-a  demo"), ("run-b", "run-b  demo")])
+    lists = iter([None, [("run-a", "run-a  demo"), ("run-b", "run-b  demo")]])
+    monkeypatch.setattr(subjects, "students", lambda: list(next(lists)))  # type: ignore[arg-type]
+    first = iter([ModelError("no student [b]here", "train one")])
 
     def choose(run: str | None = None) -> Choice:
+        if error := next(first, None):
+            raise error
         if run == "run-a":
             raise ModelError("run run-a has no student yet", "wait")
         return Choice(profile.from_values(SETTINGS), f"a fake {run or 'first'}")
@@ -318,6 +360,8 @@ def test_one_pane_at_a_time_and_another_student(database: Path, monkeypatch: pyt
         assert "✗ there is no teacher here\n  name one in" in driver.words("teacher")
 
         await driver.press("s")
+        await driver.until(lambda: "✗" in str(driver.app.screen.query(Static).last().content))
+        await driver.press("escape", "s")
         await driver.until(lambda: driver.app.screen.query_one(OptionList).option_count == 2)
         await driver.press("down", "enter")
         await driver.until(lambda: "a fake run-b" in driver.facts())
@@ -326,12 +370,18 @@ def test_one_pane_at_a_time_and_another_student(database: Path, monkeypatch: pyt
 
         driver.app.ask_with("run-a")
         await driver.until(lambda: "✗ run run-a has no student yet" in driver.words("student"))
-        assert "a fake run-b" in driver.facts()
+        assert "✗ run run-a has no student yet  still a fake run-b" in driver.facts()
 
-    on_ask(one_pane_at_a_time, steps, size=NARROW)
+    async def none_at_first(driver: Driver) -> None:
+        await driver.until(lambda: "✗ no student [b]here" in driver.facts())
+        assert "train one" in driver.words("student")
+
+    on_ask(none_at_first, one_pane_at_a_time, steps, size=NARROW)
 
 
 def test_every_key_has_an_action() -> None:
-    actions = [key.action.partition("(")[0] for key in keys.of("ask")]
-    assert actions
-    assert [action for action in actions if not hasattr(AskScreen, f"action_{action}")] == []
+    places = {"ask": AskScreen, "question": Question, "choose": Choose, "sql": EditSql}
+    for place, kind in places.items():
+        actions = [key.action.partition("(")[0] for key in keys.of(place)]
+        assert actions
+        assert [action for action in actions if not hasattr(kind, f"action_{action}")] == []

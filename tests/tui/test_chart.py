@@ -13,12 +13,16 @@ from textual.app import App, ComposeResult
 from textual.events import MouseMove, MouseScrollDown, MouseScrollUp
 from textual.pilot import Pilot
 
+from engine.run_writer import RunWriter
 from kidtui import keys, theme
 from kidtui.cells import num_columns
 from kidtui.widgets import plot
 from kidtui.widgets.chart import Chart, Line
 from kidtui.widgets.curves import smoothed
 from kidtui.widgets.plot import Range
+from tests.fakes.fake_trainer import parts
+from tests.tui.conftest import drive as drive_app
+from tests.tui.conftest import make_run, text_of, until
 
 XS = tuple(float(x) for x in range(1, 101))
 TOTAL = Line("total", XS, tuple(100 / x for x in XS))
@@ -28,16 +32,15 @@ KD = Line("kd", XS, tuple(50 / x for x in XS))
 class ChartApp(App[None]):
     CSS = "Chart { border: round $panel; }"
 
-    def __init__(self, lines: Sequence[Line], **options: object) -> None:
+    def __init__(self, lines: Sequence[Line]) -> None:
         super().__init__()
         for own in theme.OWN:
             self.register_theme(own)
-        self.lines, self.options = lines, options
+        self.lines = lines
         self.ranged: list[tuple[float | None, float | None]] = []
-        self.moved: list[float | None] = []
 
     def compose(self) -> ComposeResult:
-        yield Chart("loss [bold]", **self.options)  # type: ignore[arg-type]
+        yield Chart("loss [bold]")
 
     def on_mount(self) -> None:
         plot.load()
@@ -51,18 +54,14 @@ class ChartApp(App[None]):
     def on_chart_ranged(self, event: Chart.Ranged) -> None:
         self.ranged.append((event.start, event.end))
 
-    def on_chart_cursor_moved(self, event: Chart.CursorMoved) -> None:
-        self.moved.append(event.x)
-
 
 def drive(
     act: Callable[[ChartApp, Pilot[None]], Awaitable[None]],
     lines: Sequence[Line] = (TOTAL, KD),
     size: tuple[int, int] = (80, 20),
-    **options: object,
 ) -> None:
     async def main() -> None:
-        app = ChartApp(lines, **options)
+        app = ChartApp(lines)
         async with app.run_test(size=size) as pilot:
             await drawn(app, pilot)
             await act(app, pilot)
@@ -82,7 +81,7 @@ def text(app: ChartApp) -> str:
     return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips(app.size))
 
 
-def glimpse(lines: Sequence[Line], size: tuple[int, int] = (80, 20), press: str = "") -> str:
+def glimpse(lines: Sequence[Line], size: tuple[int, int] = (80, 20), press: Sequence[str] = "") -> str:
     """The chart of these lines, after these keys."""
     found: list[str] = []
 
@@ -157,6 +156,46 @@ def test_lines_that_have_no_room_in_the_legend_are_said_to_be_there() -> None:
     assert "…" in seen
 
 
+def test_a_runs_charts_follow_it_and_the_width_while_zoomed() -> None:
+    run = make_run(steps=400)
+
+    async def act(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: "p50 200" in text_of(pilot), "the run")
+        chart = pilot.app.screen.query_one("#loss", Chart)
+
+        def xs() -> Sequence[float]:
+            return chart._picture.lines[0].xs
+
+        chart.focus()
+        await until(pilot, lambda: len(xs()) < 100, "as many points as have room")
+        await pilot.press("left", *["plus"] * 4)
+        exact = [float(step) for step in range(376, 401)]
+        await until(pilot, lambda: list(xs()) == exact, "the steps on disk")
+        with RunWriter(run) as writer:
+            for step in range(390, 451):
+                writer.event("step", step=step, loss=7.0, ms=parts(0.3))
+            await until(pilot, lambda: chart._picture.whole == Range(1, 450), "the whole grows")
+            await until(pilot, lambda: chart._picture.lines[0].ys[-1] == 7.0, "steps that are done again")
+            assert list(xs()) == exact
+            await until(pilot, lambda: "p95 300" in text_of(pilot), "newer timings")
+        await pilot.press("0")
+        await until(pilot, lambda: 9 < len(xs()) < 100, "the whole range")
+        num_narrow = len(xs())
+        await pilot.resize_terminal(250, 40)
+        await until(pilot, lambda: len(xs()) > 1.5 * num_narrow, "points for a wide chart")
+
+    drive_app(act)
+
+
+def test_all_parts_of_a_step_have_room_in_a_narrow_legend() -> None:
+    names = ("total", "prefix", "mask", "teacher", "student", "backward", "optimizer")
+    lines = [Line(name, XS, tuple(234.5678 - at for at in XS)) for name in names]
+    for size, pressed in (((33, 16), ()), ((33, 16), ("left",)), ((38, 12), ())):
+        seen = glimpse(lines, size, pressed)
+        assert all(re.search(f"{name} 13[45]", seen) for name in names), seen
+    assert "total 134.568  • prefix 134.568" in glimpse(lines, (100, 16), ("left",))
+
+
 def test_no_lines_say_so() -> None:
     assert "no data yet" in glimpse([])
 
@@ -174,10 +213,8 @@ def test_cursor_goes_by_keys_and_tells_exact_values() -> None:
         await pilot.press(*["H"] * 6, "l", "l", "l")
         assert "step 43  ⠒ total 2.32558  • kd 1.16279" in text(app)
         assert "│" in text(app).splitlines()[8][20:60]
-        assert app.moved[-1] == 43
         await pilot.press("escape")
         assert app.chart.cursor is None
-        assert app.moved[-1] is None
         await pilot.press("left", "0")
         assert app.chart.cursor is None
 
@@ -199,8 +236,13 @@ def test_zoom_and_reset_tell_the_owner() -> None:
         assert app.ranged == [(25.75, 75.25)]
         assert "zoomed" in text(app)
         assert "100" not in text(app).splitlines()[-2]
-        app.chart.show([Line("total", XS[24:76], TOTAL.ys[24:76])])
-        await pilot.press("equals_sign")
+        app.chart.show([Line("total", XS[24:76], TOTAL.ys[24:76])], whole=(1, 200))
+        await pilot.press("left", "shift+right", "shift+right", "shift+right")
+        await drawn(app, pilot)
+        assert app.ranged[-1] == (100.0, 149.5)  # what has come since can be gone to
+        app.chart.show([Line("total", XS[24:76], TOTAL.ys[24:76])], whole=(1, 100))
+        app.chart.action_reset()
+        await pilot.press("plus", "equals_sign")
         await drawn(app, pilot)
         assert app.ranged[-1] == (38.125, 62.875)
         await pilot.press("minus", "minus")

@@ -19,6 +19,8 @@ from kidtui.screens.compare import CompareScreen
 from kidtui.watch import View
 from kidtui.widgets.chart import Chart
 from kidtui.widgets.diff_table import DiffTable
+from kidtui.widgets.pareto import Pareto
+from kidtui.widgets.plot import Range
 from kidtui.widgets.standings import Standings
 from tests.tui.conftest import drive, make_run, text_of, until
 
@@ -182,6 +184,18 @@ def test_what_is_new_is_shown() -> None:
             writer.event("step", step=2, loss=2.125, ms={"total": 100.0})
             writer.event("eval", step=2, split="student", ex=0.375, num_questions=8)
             await shown(pilot, "● live 2.125", "0.375", "0.500")
+            assert "live\tstarting\t0.375\t100.0\t" in pilot.app.screen.query_one(Standings).copy_text
+            assert "live\t100.0\t0.375\t" in pilot.app.screen.query_one(Pareto).copy_text
+            chart = pilot.app.screen.query_one(Chart)
+            chart.focus()
+            await pilot.press("plus")
+            for step in range(3, 251):
+                writer.event("step", step=step, loss=1.0)
+            await until(pilot, lambda: chart._picture.whole == Range(1, 250), "it grows while zoomed")
+            await pilot.press("0")
+            await until(pilot, lambda: 9 < len(chart._picture.lines[0].xs) < 250, "the whole, coarsely")
+            await pilot.resize_terminal(250, 40)
+            await until(pilot, lambda: len(chart._picture.lines[0].xs) == 250, "as many as have room")
 
     drive(act)
 
@@ -199,7 +213,8 @@ def test_a_small_terminal_and_many_runs() -> None:
         await pilot.press("ctrl+end")
         await shown(pilot, "# run-7")
         assert "run-8" not in text_of(pilot)
-        assert app_of(pilot).subject == "8 runs (2 more marked)"
+        assert isinstance(pilot.app.screen, CompareScreen)
+        assert pilot.app.screen.subject == "8 runs (2 more marked)"
 
     drive(act, size=(40, 14))
 
@@ -236,8 +251,11 @@ def test_differing_settings() -> None:
 
 
 def test_median_and_scores() -> None:
-    assert comparison.p50([]) is None
-    assert comparison.p50([3, 1, 100]) == 3
+    assert comparison.percentile([], 50) is None
+    assert comparison.percentile([3, 1, 100], 50) == 3
+    assert comparison.percentile([3, 1], 50) == 2
+    assert comparison.percentile(range(101), 95) == 95
+    assert comparison.percentile([7], 95) == 7
     evals = (
         {"split": "teacher", "ex": 0.9, "step": None},
         {"split": "student_before", "ex": 0.1, "step": None},

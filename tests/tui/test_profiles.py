@@ -81,9 +81,9 @@ class Stage:
         self.screen.listed.focus()
 
         def chosen() -> bool:
-            if self.app.subject != name:  # a look at the files that was under way may take it back
+            if self.app.screen.subject != name:  # a look at the files that was under way may take it back
                 self.screen.listed.highlighted = self.screen.listed.get_option_index(path)
-            return self.app.subject == name
+            return self.app.screen.subject == name
 
         await self.until(chosen)
 
@@ -236,7 +236,7 @@ async def new_duplicate_rename_delete(stage: Stage) -> None:
     await stage.press("n")
     await stage.asked(Prompt)
     await stage.press("enter")
-    await stage.until(lambda: stage.app.subject == "my-fast")
+    await stage.until(lambda: stage.app.screen.subject == "my-fast")
     assert 'extends = "fast"' in stage.text
     await stage.choose("fast")
     await stage.press("d")
@@ -248,7 +248,7 @@ async def new_duplicate_rename_delete(stage: Stage) -> None:
     assert stage.app.screen is prompt, "the name is taken"
     await stage.type("child2")
     await stage.press("enter")
-    await stage.until(lambda: stage.app.subject == "child2")
+    await stage.until(lambda: stage.app.screen.subject == "child2")
     assert stage.text == FAST
     await stage.press("X")
     await stage.asked(Confirm)
@@ -263,7 +263,7 @@ async def new_duplicate_rename_delete(stage: Stage) -> None:
     await stage.asked(Prompt)
     await stage.type("slow")
     await stage.press("enter")
-    await stage.until(lambda: stage.app.subject == "slow")
+    await stage.until(lambda: stage.app.screen.subject == "slow")
     await stage.until(lambda: "fast" not in stage.names())
     assert profile.layers(paths.user_profiles() / "child.toml")[1].path.stem == "slow"
 
@@ -303,7 +303,7 @@ def test_unsaved_changes_are_asked_for(fast, unpainted):
         await stage.press("down")
         await stage.asked(Confirm)
         await stage.press("y")
-        await stage.until(lambda: stage.app.subject == "other")
+        await stage.until(lambda: stage.app.screen.subject == "other")
         assert fast.read_text() == FAST
 
     play(screenplay)
@@ -340,7 +340,7 @@ def test_files_that_change_behind_the_screen(fast, unpainted):
         fast.unlink()
         stage.screen.look()
         await stage.until(lambda: "fast.toml is no longer on disk" in stage.status)
-        assert stage.app.subject != "fast"
+        assert stage.app.screen.subject != "fast"
 
     play(screenplay)
 
@@ -361,9 +361,9 @@ def test_broken_profiles_are_one_line_each():
             assert "✗" in str(stage.screen.listed.highlighted_option.prompt)
         odd = next(path for path, entry in stage.screen.listed.entries.items() if "odd" in entry.name)
         stage.screen.listed.highlighted = stage.screen.listed.get_option_index(odd)
-        await stage.until(lambda: "odd" in stage.app.subject)
+        await stage.until(lambda: "odd" in stage.app.screen.subject)
         assert "\x1b" not in stage.app.export_screenshot()
-        assert "\x1b" not in stage.status + stage.app.subject
+        assert "\x1b" not in stage.status + stage.app.screen.subject
         await stage.choose("c")
         await stage.press("L", "f")
         assert stage.app.screen is stage.screen
@@ -456,7 +456,7 @@ def test_a_narrow_terminal_shows_form_or_text(fast, unpainted):
         await stage.pilot.pause()
         assert stage.screen.toml.has_focus
         await stage.pilot.click("#profiles", offset=(5, 4))
-        await stage.until(lambda: stage.app.subject == "codegen-350m")
+        await stage.until(lambda: stage.app.screen.subject == "codegen-350m")
         assert stage.app.screen is stage.screen, "one click looks, two launch"
         await stage.pilot.click("#profiles", offset=(5, 4), times=2)
         await stage.asked(LaunchDialog)

@@ -171,6 +171,8 @@ def test_examples() -> None:
         await pilot.press("tab", "tab", "tab", "enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, ExamplesScreen), "the examples")
         await shown(pilot, "1 of 2 right", "How [red]many?", "1 instead of 2")
+        await pilot.press("y")
+        await told(pilot, "copied")
         await pilot.press("f", "f")
         await shown(pilot, "Who?", "SELECT 3")
         await pilot.press("escape")

@@ -15,6 +15,7 @@ from engine.event_reader import EventReader
 from engine.runs import Run
 from kidtui import history as history_module
 from kidtui.history import GONE, History
+from kidtui.monitor import Monitor
 from kidtui.series import Curve, Series
 from kidtui.watch import Progress
 
@@ -290,6 +291,23 @@ def test_events_of_a_wrong_shape_are_counted_and_shown_to_nobody(run: Run, field
     assert told.num_skipped == 1
     assert told.view.warnings == ("goes on",)
     assert [line.words for line in told.lines if "damaged" not in line.words][-1] == "warning: goes on"
+
+
+def test_a_run_that_was_given_up_is_tried_again_when_it_is_asked_for(run: Run) -> None:
+    write(run, step(1))
+    monitor = Monitor(lambda rows: None, lambda run_id: None)
+    monitor.follow([run.id])
+    first = monitor.history(run.id)
+    assert first is not None
+    first.fail("a fault")
+    assert (first.poll(), first.behind, first.snapshot().problem) == (False, False, "a fault")
+    monitor.follow([run.id])
+    second = monitor.history(run.id)
+    assert second is not None
+    assert second.poll()
+    assert (second.snapshot().num_events, second.snapshot().problem) == (1, "")
+    monitor.follow([run.id])
+    assert monitor.history(run.id) is second
 
 
 def test_random_bytes(run: Run) -> None:

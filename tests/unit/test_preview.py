@@ -67,6 +67,11 @@ def test_a_history_shows_samples_until_it_has_read_all() -> None:
     assert history.behind
     assert history.curve("loss", 1000).xs[-1] > 1980
     assert history.curve("loss", 1000, x="seconds").xs[-1] < 100
+    for x in ("tokens", "seconds"):  # samples do not tell them
+        steps, places = history.ways(x)
+        assert len(steps) == len(places) < 30
+        assert history.span(x) == (0, places[-1])
+    assert (history.span() or (0, 0))[1] > 1980
     while history.behind:
         history.poll(20_000)
     assert len(history.curve("loss", 5000).xs) == 2000

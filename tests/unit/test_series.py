@@ -118,6 +118,8 @@ def test_over_tokens_and_seconds() -> None:
     series.extend([step(at, num_tokens=100 * at, ms={"total": 500.0}) for at in (1, 2, 3)])
     assert series.curve("loss", 9, x="tokens").xs == (100.0, 300.0, 600.0)
     assert series.curve("loss", 9, x="seconds").xs == (0.5, 1.0, 1.5)
+    assert series.ways("tokens") == ((1, 2, 3), (100, 300, 600))
+    assert (series.span(), series.span("seconds"), Series().span()) == ((1, 3), (0.5, 1.5), None)
     assert series.curve("loss", 9, 200, 400, x="tokens").xs == (300.0,)
     series.extend([step(2, generation=2, num_tokens=50, ms={"total": 1000.0})])
     assert series.curve("loss", 9, x="tokens").xs == (100.0, 150.0)
