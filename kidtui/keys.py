@@ -125,7 +125,7 @@ KEYS: tuple[Key, ...] = (
     Key("profiles.duplicate", "d", "Duplicate", "A copy of the chosen profile.", writes=True),
     Key("profiles.rename", "R", "Rename", "Another name; others follow.", footer=False, writes=True),
     Key("profiles.delete", "X", "Delete", "Delete the profile's file; asks.", writes=True),
-    Key("profiles.fits", "f", "Fits?", "Memory, steps and minutes that a run would take."),
+    Key("profiles.fits", "f", "Fits?", "Memory, steps and minutes that a run would take.", writes=True),
     Key("profiles.launch", "L", "Launch", "Start a run of the profile, with overrides.", writes=True),
     Key("profiles.save", "ctrl+s", "Save", "Save the profile, when it is valid.", writes=True),
     Key("profiles.edit_text", "e", "TOML", "Into the TOML text.", footer=False),

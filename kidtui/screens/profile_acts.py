@@ -37,6 +37,9 @@ class ProfileActs:
     # Files
 
     def save(self) -> None:
+        if self._screen.form.editing:
+            self._app.say("not saved yet: Enter takes the value that is being typed, then ctrl+s saves")
+            return
         entry = self._screen.entry
         self._screen.check()
         if entry is None or self._screen.toml.read_only:
@@ -88,7 +91,9 @@ class ProfileActs:
         follow = f" ({shown(children, 60)} will extend the new name)" if children else ""
         question = f"New name of {shown(entry.name, 40)}{follow}:"
         among = list(self._screen.listed.entries.values())
-        self._ask_name(question, entry.name, lambda name: profile_files.rename(entry, name, among))
+        self._ask_name(
+            question, entry.name, lambda name: profile_files.rename(entry, name, among), itself=entry
+        )
 
     def delete(self) -> None:
         entry = self._screen.entry
@@ -119,10 +124,15 @@ class ProfileActs:
         return shipped
 
     def _ask_name(
-        self, question: str, wish: str, make: Callable[[str], Path], then: Callable[[], object] | None = None
+        self,
+        question: str,
+        wish: str,
+        make: Callable[[str], Path],
+        then: Callable[[], object] | None = None,
+        itself: Entry | None = None,
     ) -> None:
-        """Asks for a name that is free; what `make` makes of it is opened."""
-        among = list(self._screen.listed.entries.values())
+        """Asks for a name that is free, or that of `itself`; what `make` makes of it is opened."""
+        among = [entry for entry in self._screen.listed.entries.values() if entry is not itself]
 
         def answered(name: str | None) -> None:
             if not name:

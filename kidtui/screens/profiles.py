@@ -14,7 +14,7 @@ from textual.timer import Timer
 from textual.widgets import OptionList, TextArea
 
 from engine import profile_edit
-from engine.errors import KidError
+from engine.errors import KidError, fault
 from engine.profile_edit import Reading
 from kidtui import keys, profile_files
 from kidtui.cells import shown
@@ -73,10 +73,15 @@ class ProfilesScreen(ProfilesLayout):
     @work(thread=True, group="look")
     def look(self, chosen: Path | None = None, then: Callable[[], object] | None = None) -> None:
         """Reads all profiles where one has changed; then `chosen` is opened."""
-        stamps = profile_files.stamps()
-        if stamps == self._stamps and chosen is None:
+        try:
+            stamps = profile_files.stamps()
+            if stamps == self._stamps and chosen is None:
+                return
+            entries = profile_files.entries()
+        except Exception as caught:  # a folder that is gone, a circle of links: the screen lives on
+            error = caught if isinstance(caught, KidError) else fault(caught)
+            self.app.call_from_thread(self._say, f"cannot list the profiles: {error.message}")
             return
-        entries = profile_files.entries()
         self.app.call_from_thread(self._found, stamps, entries, chosen, then)
 
     def _found(

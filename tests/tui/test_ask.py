@@ -253,7 +253,8 @@ def test_escape_cancels_and_a_dead_service_is_started_again(
         await driver.ask("stuck")  # looks at nothing for three seconds
         talk = driver.screen._conversation
         assert talk is not None
-        await driver.until(lambda: driver.screen._answers["student"].doing == "writing")
+        await driver.until(lambda: driver.screen._answers["student"].question == "stuck")
+        await driver.pilot.pause(0.2)  # the service has taken it up
         assert talk._service.pid is not None
         left.append((talk._service.pid, time.monotonic()))
 
