@@ -62,7 +62,8 @@ class Service:
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process and self._process.poll() is None else None
+        process = self._process  # another thread may close it
+        return process.pid if process and process.poll() is None else None
 
     def start(self, database: Path) -> None:
         """Starts the process, unless it runs, and lets it get the student and read a database's prompt.
