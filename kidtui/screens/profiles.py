@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -44,6 +45,7 @@ class ProfilesScreen(ProfilesLayout):
         """The same as the text pane has it."""
         self.reading = Reading({}, [])
         self._stamps: Mapping[Path, object] = {}
+        self._one_look = threading.Lock()
         self._timer: Timer | None = None
         self._acts = ProfileActs(self)
 
@@ -73,16 +75,17 @@ class ProfilesScreen(ProfilesLayout):
     @work(thread=True, group="look")
     def look(self, chosen: Path | None = None, then: Callable[[], object] | None = None) -> None:
         """Reads all profiles where one has changed; then `chosen` is opened."""
-        try:
-            stamps = profile_files.stamps()
-            if stamps == self._stamps and chosen is None:
+        with self._one_look:  # what an earlier look has seen is never shown after what a later one has
+            try:
+                stamps = profile_files.stamps()
+                if stamps == self._stamps and chosen is None:
+                    return
+                entries = profile_files.entries()
+            except Exception as caught:  # a folder that is gone, a circle of links: the screen lives on
+                error = caught if isinstance(caught, KidError) else fault(caught)
+                self.app.call_from_thread(self._say, f"cannot list the profiles: {error.message}")
                 return
-            entries = profile_files.entries()
-        except Exception as caught:  # a folder that is gone, a circle of links: the screen lives on
-            error = caught if isinstance(caught, KidError) else fault(caught)
-            self.app.call_from_thread(self._say, f"cannot list the profiles: {error.message}")
-            return
-        self.app.call_from_thread(self._found, stamps, entries, chosen, then)
+            self.app.call_from_thread(self._found, stamps, entries, chosen, then)
 
     def _found(
         self,

@@ -63,7 +63,7 @@ def test_nothing_marked_invites_and_n_marks_the_newest_two() -> None:
         )
         for run_id in ("one", "two", "three"):
             make_run(run_id=run_id)
-        await until(pilot, lambda: len(app.monitor.rows) == 3, "the rows")
+        await until(pilot, lambda: [row.state for row in app.monitor.rows] == ["done"] * 3, "the rows")
         await pilot.press("n")
         await shown(pilot, "● three", "× two", "✓ done", "u Unmark")
         assert app.marked == ["three", "two"]
