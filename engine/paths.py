@@ -50,6 +50,14 @@ def typed_path(text: str) -> Path:
     return path
 
 
+def real_path(path: Path) -> Path:
+    """The path without links, as far as it can be followed: a circle of links or a vanished folder stays."""
+    try:
+        return Path(os.path.realpath(path))
+    except OSError:
+        return path
+
+
 def _home(kind: str) -> Path:
     if home := os.environ.get("KID_HOME"):
         return Path(home).expanduser().absolute()

@@ -6,9 +6,8 @@ What is wrong is said with the file, the key and how to mend it.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +21,7 @@ from pydantic.fields import FieldInfo
 
 from engine import paths
 from engine.errors import ProfileError, UsageError, nearest
+from engine.profile_problems import Problem, explain
 from engine.settings import Data, Eval, Method, Recorded, Student, Table, Teacher, Train, mistake
 
 _OVERRIDE = "--set"
@@ -83,15 +83,6 @@ class Layer:
     values: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong with a profile's values; `key` is dotted, "" for the whole."""
-
-    key: str
-    message: str
-    mend: str
-
-
 def load(ref: str | Path, overrides: Sequence[str] = ()) -> Profile:
     """The profile of that name or path, with `a.b=value` overrides applied.
 
@@ -137,8 +128,8 @@ def layers(path: Path, text: str | None = None) -> list[Layer]:
     found: list[Layer] = []
     base: Path | None = path
     while base is not None:
-        below = tuple(layer.path.resolve() for layer in found)
-        here = base.resolve()
+        below = tuple(paths.real_path(layer.path) for layer in found)
+        here = paths.real_path(base)
         if here in below:
             names = " → ".join(file.stem for file in (*below[below.index(here) :], here))
             raise ProfileError(
@@ -171,7 +162,7 @@ def problems(values: Mapping[str, Any]) -> list[Problem]:
     try:
         Profile.model_validate(dict(values))
     except ValidationError as error:
-        found = {problem.key: problem for problem in map(_problem, error.errors())}
+        found = {problem.key: problem for problem in (explain(one, keys()) for one in error.errors())}
         return list(found.values())
     return []
 
@@ -197,7 +188,7 @@ def find(ref: str | Path, skip: Sequence[Path] = ()) -> Path:
             return path
         raise ProfileError(f"there is no profile file {path}", "kid profiles list shows what there is")
     for file in _search():
-        if file.name == text and file.path.resolve() not in skip:
+        if file.name == text and paths.real_path(file.path) not in skip:
             return file.path
     names = [file.name for file in available()]
     raise ProfileError(f"there is no profile '{text}'", nearest(text, names))
@@ -242,7 +233,7 @@ def _search() -> Iterator[ProfileFile]:
     shipped = paths.shipped_profiles()
     folders = [("project", Path("profiles")), ("user", paths.user_profiles()), ("shipped", shipped)]
     for origin, folder in folders:
-        if origin == "project" and folder.resolve() == shipped.resolve():
+        if origin == "project" and paths.real_path(folder) == paths.real_path(shipped):
             continue
         for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem):
             yield ProfileFile(path.stem, path, origin)
@@ -349,55 +340,3 @@ def _toml_value(text: str) -> Any:
 def _origin(key: str, origins: Mapping[str, str], path: Path) -> str:
     inside = [source for known, source in origins.items() if known == key or known.startswith(f"{key}.")]
     return inside[0] if inside and key else str(path)
-
-
-_WORDS = {
-    "missing": "is missing",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-    "bool_type": "must be true or false",
-    "string_type": "must be text, in quotes",
-    "string_too_short": "must not be empty",
-    "list_type": "must be a list",
-    "model_type": "must be a table",
-    "model_attributes_type": "must be a table",
-    "greater_than": "must be more than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than": "must be less than {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
-    "string_pattern_mismatch": "does not fit the pattern {pattern}",
-    "literal_error": "must be one of {expected}",
-}
-
-
-def _problem(error: Mapping[str, Any]) -> Problem:
-    """pydantic's finding in our words, with the key's help text as the mend."""
-    key = _known_key(error["loc"])
-    context = error.get("ctx", {})
-    if error["type"] == "kid":
-        message = context["message"]
-        names_key = key and key not in message and key in keys() and not _is_table(key)
-        return Problem(key, f"{key} {message}" if names_key else message, context["mend"])
-    words = _WORDS.get(error["type"], "{reason}").format(**context, reason=error["msg"])
-    shown = "" if error["type"] == "missing" else f" = {json.dumps(error['input'], default=str)}"
-    if error["type"] == "literal_error" and isinstance(error["input"], str):
-        expected = [word.strip("' ") for word in context["expected"].replace(" or ", ", ").split(",")]
-        hint = nearest(error["input"], expected)
-        if hint.startswith("did"):
-            return Problem(key, f"{key}{shown} {words}", hint)
-    help_text = keys()[key].description if key in keys() else ""
-    return Problem(key, f"{key}{shown} {words}", f"{key}: {help_text}" if help_text else "")
-
-
-def _known_key(location: Iterable[object]) -> str:
-    """The longest part of pydantic's location that is a key: it adds list indices and union tags."""
-    parts = [str(part) for part in location]
-    while parts and ".".join(parts) not in keys():
-        parts.pop()
-    return ".".join(parts)
-
-
-def _is_table(key: str) -> bool:
-    return any(known.startswith(f"{key}.") for known in keys())

@@ -15,7 +15,8 @@ from tomlkit.exceptions import TOMLKitError
 
 from engine import files, profile
 from engine.errors import ProfileError, UsageError
-from engine.profile import Layer, Problem
+from engine.profile import Layer
+from engine.profile_problems import Problem
 
 EXTENDS = "extends"
 

@@ -52,7 +52,7 @@ class KidApp(App[None]):
     """Four screens over what is on disk.
 
     Args:
-        readonly: nothing is started, stopped or written.
+        readonly: no process is started, no run or profile is stopped or changed.
         data_dir: where data sets are looked for first.
         command: what starts an engine.
         service_command: what starts the service that answers questions.

@@ -40,8 +40,6 @@ class LogLine:
     """An event in words. `time` in seconds since 1970."""
 
     time: float
-    generation: int
-    kind: str
     words: str
 
 
@@ -290,11 +288,11 @@ class History:
 
 def _line(event: Event) -> LogLine:
     if not _is_sound(event):
-        return LogLine(0.0, event["generation"], event["kind"], f"{event['kind']}: damaged")
+        return LogLine(0.0, f"{event['kind']}: damaged")
     words = narrate.event(event) or _summary(event)
     if len(words) > _LONGEST_WORDS:
         words = words[:_LONGEST_WORDS] + "…"
-    return LogLine(float(event.get("time") or 0.0), event["generation"], event["kind"], words)
+    return LogLine(float(event.get("time") or 0.0), words)
 
 
 def _summary(event: Event) -> str:

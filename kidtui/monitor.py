@@ -88,6 +88,10 @@ class Monitor:
             self._told = {run_id: at for run_id, at in self._told.items() if run_id in self._histories}
         self._wake.set()
 
+    def row(self, run_id: str | None) -> Row | None:
+        """A run at a glance, if it is there."""
+        return next((row for row in self.rows if row.id == run_id), None)
+
     def history(self, run_id: str) -> History | None:
         """The events of a run that is followed, or was not long ago."""
         with self._lock:

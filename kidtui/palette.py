@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.dom import DOMNode
 
 from kidtui import keys
 
@@ -27,7 +28,7 @@ class KeyCommands(Provider):
                 yield Hit(score, matcher.highlight(name), action, help=f"{key.help}  {key.id}")
 
     def _now(self) -> Iterator[tuple[keys.Key, Callable[[], Awaitable[None]]]]:
-        active: dict[str, tuple[object, Binding]] = {
+        active: dict[str, tuple[DOMNode, Binding]] = {
             bound.binding.id: (bound.node, bound.binding)
             for bound in self.screen.active_bindings.values()
             if bound.enabled and bound.binding.id
@@ -37,8 +38,8 @@ class KeyCommands(Provider):
                 node, binding = active[key.id]
                 yield key, self._runner(node, binding)
 
-    def _runner(self, node: object, binding: Binding) -> Callable[[], Awaitable[None]]:
+    def _runner(self, node: DOMNode, binding: Binding) -> Callable[[], Awaitable[None]]:
         async def run() -> None:
-            await self.app.run_action(binding.action, node)  # type: ignore[arg-type]
+            await self.app.run_action(binding.action, node)
 
         return run

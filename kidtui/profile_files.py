@@ -93,8 +93,8 @@ def stamp(path: Path) -> tuple[int, int] | None:
 
 def extended_by(path: Path, among: Iterable[Entry]) -> list[Entry]:
     """The profiles that build directly on this file."""
-    here = path.resolve()
-    return [entry for entry in among if entry.bases and entry.bases[0].resolve() == here]
+    here = paths.real_path(path)
+    return [entry for entry in among if entry.bases and paths.real_path(entry.bases[0]) == here]
 
 
 def name_problem(name: str, among: Iterable[Entry]) -> str:

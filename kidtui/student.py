@@ -81,7 +81,7 @@ def choose(
         return _of_run(run, teacher, overrides)
     if profile is not None:
         name = profiles.load(profile).name
-        found = [made for made in runs.all_runs() if _profile_name(made) == name and _has_student(made)]
+        found = [made for made in runs.all_runs() if _profile_name(made) == name and has_student(made)]
         if not found:
             mend = f"kid distill --profile {profile} makes one"
             raise RunError(f"no run of profile '{name}' has a student", mend)
@@ -119,12 +119,13 @@ def _from_here(model: str) -> str:
 
 def _is_done(run: Run) -> bool:
     try:
-        return _has_student(run) and run.status()["state"] == "done"
+        return has_student(run) and run.status()["state"] == "done"
     except RunError:
         return False
 
 
-def _has_student(run: Run) -> bool:
+def has_student(run: Run) -> bool:
+    """Whether the run has made a student that can answer."""
     return (run.path / "student" / "last").is_dir()
 
 

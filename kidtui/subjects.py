@@ -60,10 +60,12 @@ def find_student(run: str | None) -> Choice:
 
 def students() -> list[tuple[str, str]]:
     """(id, words) of the runs that have a student, then of the demo's teacher."""
+    from kidtui.student import has_student
+
     found = []
     for run in runs.all_runs():
         try:
-            if (run.path / "student" / "last").is_dir():
+            if has_student(run):
                 profile, state = run.info()["profile"]["name"], run.status()["state"]
                 found.append((run.id, f"{run.id}  {profile}  {state}"))
         except (KidError, KeyError, TypeError):  # a broken run; Runs says why

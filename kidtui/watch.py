@@ -38,7 +38,6 @@ class View:
     evals: tuple[Event, ...] = ()
     probes: tuple[Event, ...] = ()
     warnings: tuple[str, ...] = ()
-    num_warnings: int = 0
     end: Event | None = None  # the run_end event, once there is one
 
 
@@ -89,7 +88,7 @@ def _with(scores: tuple[Event, ...], event: Event, most: int) -> tuple[Event, ..
 
 def _warning(view: View, event: Event) -> View:
     kept = (*view.warnings, str(event.get("message")))[-_MOST_WARNINGS:]
-    return replace(view, warnings=kept, num_warnings=view.num_warnings + 1)
+    return replace(view, warnings=kept)
 
 
 _CHANGES = {

@@ -12,7 +12,7 @@ from kidtui.commands.options import DataDir
 
 def tui(
     readonly: Annotated[
-        bool, typer.Option("--readonly", help="Look only: nothing is started, stopped or written.")
+        bool, typer.Option("--readonly", help="Look only: no run or profile is started, stopped or changed.")
     ] = False,
     data_dir: DataDir = None,
 ) -> None:

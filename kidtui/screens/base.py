@@ -35,8 +35,8 @@ class KidScreen(Screen[None]):
         yield Footer(show_command_palette=False, compact=True)
 
     def body(self) -> Iterator[Widget]:
-        """The widgets between the line on top and the footer."""
-        raise NotImplementedError
+        """The widgets between the line on top and the footer; a screen has its own."""
+        yield from ()
 
     def unsaved(self) -> str:
         """What would be lost if the app were left now, in a sentence; "" for nothing."""

@@ -209,7 +209,7 @@ class CompareScreen(KidScreen):
     # What is known of a run
 
     def _row(self, run_id: str) -> Row | None:
-        return next((row for row in self.app.monitor.rows if row.id == run_id), None)
+        return self.app.monitor.row(run_id)
 
     def _history(self, run_id: str) -> History | None:
         return self.app.monitor.history(run_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic_core import from_json
 from rich.text import Text
@@ -20,12 +20,17 @@ from kidtui.cells import shown
 from kidtui.watch import Event
 from kidtui.widgets.probes import last_answers
 
+if TYPE_CHECKING:
+    from kidtui.app import KidApp
+
 _MOST = 5000
 _WIDEST = 4000
 
 
 class ExamplesScreen(ModalScreen[None]):
     """Every answer of a run's last evaluation, wrong ones first; before there is one, the probes."""
+
+    app: KidApp
 
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings("examples")
     DEFAULT_CSS = """
@@ -89,7 +94,7 @@ class ExamplesScreen(ModalScreen[None]):
 
     def action_copy_answer(self) -> None:
         self.app.copy_to_clipboard(self._text.plain)
-        self.app.notify(f"copied {len(self._text)} characters (OSC 52)", markup=False)
+        self.app.say(f"copied {len(self._text)} characters (OSC 52)")
 
     def action_leave(self) -> None:
         self.dismiss()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.console import Group
 from rich.table import Table
@@ -18,6 +18,9 @@ from textual.widgets import Static
 from engine import paths
 from kidtui import keys
 
+if TYPE_CHECKING:
+    from kidtui.app import KidApp
+
 _NOTES = """\
 Tab and Shift+Tab go from pane to pane. Ctrl+P opens the palette: every key by name, and more themes.
 The mouse works everywhere; to select text as outside, most terminals want Shift held.
@@ -30,6 +33,8 @@ Another key for an action: {config}, with the name on the right:
 
 class HelpScreen(ModalScreen[None]):
     """All keys, the present screen's first."""
+
+    app: KidApp
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape,q,question_mark,f12", "leave", "Close")]
     DEFAULT_CSS = """
@@ -45,7 +50,7 @@ class HelpScreen(ModalScreen[None]):
         with VerticalScroll(classes="pane") as pane:
             pane.border_title = "Keys"
             pane.border_subtitle = "Esc closes"
-            yield Static(table(self._place, self.app.config.keys), markup=False)  # type: ignore[attr-defined]
+            yield Static(table(self._place, self.app.config.keys), markup=False)
 
     def on_mount(self) -> None:
         self.query_one(VerticalScroll).focus()

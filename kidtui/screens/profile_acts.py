@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import files, profile
+from engine import files, paths, profile
 from engine.errors import KidError
 from engine.profile import Profile
 from kidtui import profile_files
 from kidtui.cells import shown
+from kidtui.estimate import estimate
 from kidtui.profile_files import Entry
-from kidtui.screens import launch_dialog
 from kidtui.screens.dialogs import Confirm, Prompt
 from kidtui.screens.launch_dialog import LaunchDialog
 
@@ -62,7 +62,7 @@ class ProfileActs:
         text = self._screen.toml.text
         try:
             # The file behind a link, not the link.
-            files.write_text(self._screen.entry.path.resolve(), text, sync=True)
+            files.write_text(paths.real_path(self._screen.entry.path), text, sync=True)
         except KidError as error:
             self._app.say_error(error)
             return
@@ -186,7 +186,7 @@ class ProfileActs:
 
     def _estimate(self, chosen: Profile, text: str) -> None:
         try:
-            words = launch_dialog.estimate(chosen, self._app.data_dir, self._app.command).words()
+            words = estimate(chosen, self._app.data_dir, self._app.command).words()
         except KidError as error:
             words = f"✗ fits? {error.message}" + (f"; {error.mend}" if error.mend else "")
         with suppress(RuntimeError):  # the monitor is left

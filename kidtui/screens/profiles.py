@@ -98,12 +98,17 @@ class ProfilesScreen(ProfilesLayout):
         current = self.entry.path if self.entry else None
         if chosen is None and current is not None and current not in here and current.is_file():
             return  # a look from before it was made: the next one finds it
+        pointed = self.listed.entry.path if self.listed.entry else None
+        if chosen is None and current in here and pointed in here and pointed != current:
+            self.listed.show(entries, str(pointed))
+            return  # the user is turning to another profile: the next look does the rest
         self._stamps = stamps
         wanted = chosen or current or profile_files.first(entries)
         self.listed.show(entries, str(wanted) if wanted else None)
         if chosen is None and current is not None and current not in here:
             gone = f"{current.name} is no longer on disk"
             if self.is_dirty:
+                self.listed.highlighted = None  # what is shown is none of these
                 self._say(f"{gone}; ctrl+s writes it anew")
                 return
             self._open(self.listed.entry, notice=gone)
@@ -129,15 +134,15 @@ class ProfilesScreen(ProfilesLayout):
 
     def _open(self, entry: Entry | None, notice: str = "") -> None:
         """Show a profile. One that cannot be read is shown empty, with the reason."""
-        self.entry, self.status.notice, self.status.fits = entry, notice, ""
+        self.entry, self.status.notice, self.status.unreadable, self.status.fits = entry, notice, "", ""
         text = ""
-        unreadable = entry is None
         if entry is not None:
             try:
                 text = profile_files.text_of(entry.path)
             except KidError as error:
-                self.status.notice, unreadable = f"✗ {error.message}", True
+                self.status.unreadable = error.message
         self.on_disk = text
+        unreadable = entry is None or bool(self.status.unreadable)
         shipped = entry is not None and entry.origin == "shipped"
         self.toml.show(
             text,
@@ -173,6 +178,7 @@ class ProfilesScreen(ProfilesLayout):
     def saved(self, text: str) -> None:
         """The file says this now."""
         self.on_disk, self._opened, self.status.notice = text, text, ""
+        self._stamps = {}  # what the last look has seen is past
         self.check()
         self.look()
 

@@ -132,7 +132,7 @@ class RunsScreen(KidScreen):
         self.app.monitor.follow([self.chosen] if self.chosen else [])
 
     def _row(self) -> Row | None:
-        return next((row for row in self.app.monitor.rows if row.id == self.chosen), None)
+        return self.app.monitor.row(self.chosen)
 
     def _history(self) -> History | None:
         return self.app.monitor.history(self.chosen) if self.chosen else None

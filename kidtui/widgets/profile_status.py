@@ -7,31 +7,29 @@ from collections.abc import Sequence
 from textual.content import Content
 from textual.widgets import Static
 
-from engine.profile import Problem
+from engine.profile_problems import Problem
 from kidtui.cells import shown
 
 
 class ProfileStatus(Static):
     """Of the chosen profile, or of its absence.
 
-    notice: what happened to it; one that begins with ✗ says why it cannot be read.
+    notice: what happened to it.
+    unreadable: why it cannot be read, "" if it can.
     fits: what a run would take, as far as that was asked.
     """
 
     def __init__(self) -> None:
         super().__init__("", id="status", markup=False)
         self.notice = ""
+        self.unreadable = ""
         self.fits = ""
-
-    @property
-    def unreadable(self) -> bool:
-        """The notice says all that there is to say."""
-        return self.notice.startswith("✗")
 
     def show(self, problems: Sequence[Problem], standing: str | None) -> None:
         """standing: what to know of a valid profile; None where no profile is chosen."""
         room = max(20, self.screen.size.width - 4)
-        lines = [Content(shown(self.notice, room))] if self.notice else []
+        words = f"✗ {self.unreadable}" if self.unreadable else self.notice
+        lines = [Content(shown(words, room))] if words else []
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             message = shown(problems[0].message, 2 * room - len(more) - 2)

@@ -17,10 +17,13 @@ from textual.widgets import Input, Static
 import kidtui
 from engine import paths, profile, runs
 from engine.profile import Profile
+from engine.run_writer import RunWriter
+from kidtui import profile_files
 from kidtui.app import KidApp
+from kidtui.estimate import Estimate
 from kidtui.screens import profiles
 from kidtui.screens.dialogs import Confirm, Prompt
-from kidtui.screens.launch_dialog import Estimate, LaunchDialog, overrides
+from kidtui.screens.launch_dialog import LaunchDialog, overrides
 from kidtui.screens.profiles import ProfilesScreen
 from kidtui.widgets import profile_form
 from tests.tui.conftest import drive, press, until
@@ -80,12 +83,9 @@ class Stage:
         path = next(path for path, entry in self.screen.listed.entries.items() if entry.name == name)
         self.screen.listed.focus()
 
-        def chosen() -> bool:
-            if self.app.screen.subject != name:  # a look at the files that was under way may take it back
-                self.screen.listed.highlighted = self.screen.listed.get_option_index(path)
-            return self.app.screen.subject == name
-
-        await self.until(chosen)
+        await self.pilot.app.workers.wait_for_complete()  # a profile that was just made is opened first
+        self.screen.listed.highlighted = self.screen.listed.get_option_index(path)
+        await self.until(lambda: self.app.screen.subject == name)
 
     async def at(self, key: str) -> None:
         self.screen.form.choose(key)
@@ -345,6 +345,40 @@ def test_files_that_change_behind_the_screen(fast, unpainted):
     play(screenplay)
 
 
+def test_a_look_at_the_files_does_not_undo_a_key(fast, unpainted):
+    fast.with_name("other.toml").write_text(FAST)
+
+    async def screenplay(stage: Stage) -> None:
+        await stage.choose("fast")
+        listed = stage.screen.listed
+        listed.highlighted = listed.get_option_index(str(fast.with_name("other.toml")))
+        stage.screen._found({}, profile_files.entries(), None, None)  # comes before the key's message
+        await stage.until(lambda: stage.app.screen.subject == "other")
+        assert listed.entry is not None
+        assert listed.entry.name == "other"
+
+    play(screenplay)
+
+
+def test_saving_amid_a_value_loses_nothing_and_a_name_may_stay(fast, unpainted):
+    async def screenplay(stage: Stage) -> None:
+        await stage.choose("fast")
+        await stage.at("train.max_steps")
+        stage.screen.form.rows.focus()
+        await stage.press("enter")
+        await stage.type("77")
+        await stage.press("ctrl+s")
+        await stage.until(lambda: "not saved yet" in " ".join(n.message for n in stage.app._notifications))
+        assert fast.read_text() == FAST
+        await stage.press("enter", "ctrl+s")
+        await stage.until(lambda: "77" in fast.read_text())
+        await stage.press("R")
+        await stage.asked(Prompt)
+        assert stage.app.screen.query_one(Input).value == "fast"
+
+    play(screenplay)
+
+
 def test_broken_profiles_are_one_line_each():
     texts = {"a": 'extends = "b"\n', "b": 'extends = "a"\n', "c": "[train\n", "d": 'extends = "nobody"\n'}
     for name, text in texts.items():
@@ -373,8 +407,10 @@ def test_broken_profiles_are_one_line_each():
 
 def test_what_a_run_would_take_and_its_launch(fast, unpainted):
     run = runs.create(profile.load("fast"), ["kid"])
-    steps = [{"kind": "step", "step": step, "ms": {"total": 30_000.0}} for step in range(4)]
-    run.events_path(1).write_text("\n".join(map(json.dumps, steps)) + '\nnot json\n{"kind": "st')
+    with RunWriter(run) as writer:
+        writer.update(state="running", step=4, step_ms=30_000.0)
+        writer.finish("stopped")
+    runs.create(profile.load("fast"), ["kid"])  # one that has made no step yet tells nothing
     answer = json.dumps({"memory_mb": MEMORY, "steps": 20})
     command = (sys.executable, "-c", f"print({answer!r})")
 

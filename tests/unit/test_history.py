@@ -14,7 +14,7 @@ from engine.errors import RunError
 from engine.event_reader import EventReader
 from engine.runs import Run
 from kidtui import history as history_module
-from kidtui.history import GONE, History
+from kidtui.history import GONE, History, LogLine
 from kidtui.monitor import Monitor
 from kidtui.series import Curve, Series
 from kidtui.watch import Progress
@@ -34,6 +34,10 @@ def write(run: Run, *events: dict[str, Any], generation: int = 1) -> None:
 
 def step(number: int, **fields: Any) -> dict[str, Any]:
     return {"kind": "step", "step": number, "loss": 1.0, **fields}
+
+
+def first_word(line: LogLine) -> str:
+    return line.words.split()[0]
 
 
 def read(run: Run) -> History:
@@ -140,8 +144,8 @@ def test_a_run_from_its_start(run: Run) -> None:
     assert told.view.progress == Progress("training", 2, 9)
     assert told.view.step["step"] == 2
     assert (told.num_events, told.num_skipped, told.problem) == (3, 0, "")
-    assert [line.kind for line in told.lines] == ["run_start", "step", "step"]
-    assert (told.lines[1].time, told.lines[1].generation) == (5.0, 1)
+    assert [first_word(line) for line in told.lines[1:]] == ["step", "step"]
+    assert told.lines[1].time == 5.0
     assert told.lines[1].words.startswith("step 1  loss 1.000")
     assert history.names() == ("loss", "ms.total")
     assert history.curve("loss", 10).xs == (1.0, 2.0)
@@ -172,11 +176,11 @@ def test_steps_push_no_other_events_out_and_all_stay_in_order(run: Run) -> None:
         history.poll(10_000)
     lines = history.snapshot().lines
     assert len(lines) == 1200
-    assert [line.kind for line in lines] == ["checkpoint"] * 1000 + ["step"] * 200
+    assert [first_word(line) for line in lines] == ["checkpoint"] * 1000 + ["step"] * 200
     assert lines[-1].words.startswith("step 2 999")
     write(run, {"kind": "warning", "message": "poor"}, step(3000))
     history.poll()
-    assert [line.kind for line in history.snapshot().lines[-3:]] == ["step", "warning", "step"]
+    assert [first_word(line) for line in history.snapshot().lines[-3:]] == ["step", "warning:", "step"]
 
 
 def test_what_comes_again_and_again_is_bounded(run: Run) -> None:
@@ -196,7 +200,7 @@ def test_what_comes_again_and_again_is_bounded(run: Run) -> None:
         100,
     )
     assert (view.evals[0]["split"], view.probes[0]["split"]) == ("teacher", "teacher")
-    assert (view.evals[-1]["step"], view.warnings[-1], view.num_warnings) == (2099, "2099", 2099)
+    assert (view.evals[-1]["step"], view.warnings[-1]) == (2099, "2099")
     assert told.rewrites[-1]["step"] == 2099
     assert len(told.lines) == 1000
 

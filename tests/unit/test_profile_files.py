@@ -26,6 +26,25 @@ def write():
     return write
 
 
+def test_a_circle_of_links_is_one_broken_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "loop.toml").symlink_to("loop.toml")
+    monkeypatch.chdir(tmp_path)
+    entries = {entry.name: entry for entry in profile_files.entries()}
+    assert "cannot be read" in entries["loop"].problem
+    assert entries["demo"].problem == ""
+    assert profile_files.extended_by(entries["loop"].path, entries.values()) == []
+
+
+def test_a_vanished_working_directory_leaves_the_shipped_profiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert "demo" in [entry.name for entry in profile_files.entries()]
+
+
 def entry(name: str) -> Entry:
     return next(entry for entry in profile_files.entries() if entry.name == name)
 
