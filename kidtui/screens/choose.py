@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
@@ -31,7 +32,7 @@ class Choose(ModalScreen[str | None]):
     Args:
         question: what is wanted.
         load: gets the choices, in a thread.
-        typed: what a text that is none of them may be, such as "a database file"; "" where it cannot.
+        typed: what a text that fits none of them may be, such as "a database file"; "" where it cannot.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings("choose")
@@ -80,7 +81,7 @@ class Choose(ModalScreen[str | None]):
         found = [pair for pair in self._choices if all(word in pair[1].lower() for word in words)]
         self._values = [value for value, _ in found[:_MOST]]
         labels = [shown(label, _ROOM) for _, label in found[:_MOST]]
-        if self._typed and text.strip():
+        if self._typed and text.strip() and (not found or os.sep in text):
             self._values.append(text.strip())
             labels.append(f"{shown(text.strip(), _ROOM)}  ({self._typed})")
         options = self.query_one(OptionList)

@@ -297,7 +297,9 @@ def test_the_database_is_chosen(database: Path, unpainted: None, monkeypatch: py
         options = driver.app.screen.query_one(OptionList)
         await driver.until(lambda: options.option_count == 6)
         await driver.press(*"set n3")
-        assert [str(option.prompt) for option in options.options] == ["set/n3", "set n3  (a database file)"]
+        assert [str(option.prompt) for option in options.options] == ["set/n3"]
+        await driver.press("x")
+        assert [str(option.prompt) for option in options.options] == ["set n3x  (a database file)"]
         await driver.press("escape", "ctrl+o")
         await driver.until(lambda: driver.app.screen.query_one(OptionList).option_count == 6)
         await driver.press("up", "enter")  # from the first to the last
