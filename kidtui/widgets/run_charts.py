@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -38,6 +38,7 @@ class _Part:
 class RunCharts(Horizontal):
     """Draws one history at a time. A range that the user has zoomed to is read from disk again."""
 
+    app: KidApp
     DEFAULT_CSS = """
     RunCharts Chart { width: 1fr; }
     """
@@ -107,7 +108,7 @@ class RunCharts(Horizontal):
         if name not in self._being_read:
             self._being_read.add(name)
             work = partial(self._read, history, chart, self._parts[name], _num_buckets(chart))
-            cast("KidApp", self.app).in_thread(work)
+            self.app.in_thread(work)
 
     def _read(self, history: History, chart: Chart, part: _Part, num_buckets: int) -> None:
         """In a thread: the steps of a range, as they stand on disk."""

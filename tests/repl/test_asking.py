@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator
@@ -12,28 +11,13 @@ from typing import Any
 
 import pytest
 
-from engine import profile
 from kidtui.asking import Answer, Conversation
 from kidtui.student import Choice
+from tests.repl.conftest import FAKE_ENGINE, PROFILE, REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
-FAKE_ENGINE = (sys.executable, str(REPOSITORY / "tests" / "fakes" / "fake_service.py"))
-PROFILE = profile.from_values(
-    {"name": "t", "student": {"model": "./s"}, "teacher": {"model": "./t"}, "method": {"name": "sft"}}
-)
 LAST = ("ended", "error", "cancelled")
 
 Told = tuple[int, dict[str, Any]]
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    path = tmp_path / "zoo.sqlite"
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE animal (name TEXT, born INTEGER)")
-        connection.execute("INSERT INTO animal VALUES ('okapi', 2001), ('ibis', NULL)")
-    connection.close()
-    return path
 
 
 @pytest.fixture
