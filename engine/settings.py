@@ -13,7 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_core import PydanticCustomError
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-MethodName = Literal["sft", "fkd", "rkd", "kid"]
+MethodName = Literal[
+    "sft", "seqkd", "fkd", "rkd", "f-distill", "imitkd", "gkd", "kid", "skl", "srkl", "akl", "taid"
+]
+DivergenceName = Literal["fkl", "rkl", "jsd", "tvd", "skl", "srkl", "akl"]
+_FREE_DIVERGENCE = ("gkd", "kid", "imitkd", "f-distill")
 
 _DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 
@@ -120,21 +124,56 @@ class Student(Table):
 
 class Method(Table):
     name: MethodName = "kid"
-    """sft = gold only; fkd, rkd = forward or reverse KL on gold; kid = reverse KL on imperfect data."""
+    """What is learnt from: sft = gold alone; seqkd = the teacher's answers; fkd, rkd, skl, srkl, akl, taid =
+    a divergence on gold; kid = on imperfect data; imitkd, gkd, f-distill = on answers that are sampled."""
+    divergence: DivergenceName | None = None
+    """gkd, kid, imitkd, f-distill: another divergence than the method's own."""
+    mle_weight: float = Field(default=1.0, ge=0)
+    """Weight of the MLE term beside the divergence."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """Plain SFT for so many steps first, while the student's own tokens are still noise."""
     mask_ratio: float = Field(default=0.2, ge=0, le=1)
     """kid: share of the answer's tokens that the student rewrites, 0 to 1 (0.1 to 0.3 is a plateau)."""
+    mask_ratio_end: float | None = Field(default=None, ge=0, le=1)
+    """kid: the share at the last step; it goes there in a straight line. Left out: it stays as it is."""
     mask_strategy: Literal["random", "uniform", "hard", "easy"] = "random"
     """kid: which tokens are masked; hard and easy go by the student's entropy."""
-    rewrite: Literal["predict", "mask"] = "predict"
-    """kid: predict = the student fills the masks; mask = the masks stay (ablation)."""
+    rewrite: Literal["predict", "sample", "mask"] = "predict"
+    """kid: predict = the student's likeliest token; sample = drawn at method.temperature; mask = no rewriting."""
     mask_token: str | None = Field(default=None, min_length=1)
     """kid: the token used as mask; left out: <s>, BOS, mask, unk or pad, the first that is not EOS."""
     mle_context: Literal["imperfect", "gold"] = "imperfect"
     """kid: what the MLE term reads; imperfect = the rewritten answer (one pass), gold = one pass more."""
-    mle_weight: float = Field(default=1.0, ge=0)
-    """Weight of the MLE term beside the divergence."""
-    warmup_steps: int = Field(default=0, ge=0)
-    """Plain SFT for so many steps first, while the student's rewrites are still noise."""
+    copies: int = Field(default=1, ge=1, le=64)
+    """kid: so many rewrites of one answer in a step, each with a mask of its own, behind one prompt."""
+    on_policy: float = Field(default=1.0, ge=0, le=1)
+    """gkd: share of the answers that the student samples (λ); the others are gold."""
+    temperature: float = Field(default=1.0, gt=0)
+    """gkd, imitkd, f-distill, and kid with rewrite = "sample": temperature of sampling."""
+    beta: float = Field(default=0.5, ge=0, le=1)
+    """jsd: weight of the teacher in the mixture; at 0 and 1 it is fkl and rkl, on another scale."""
+    skew: float = Field(default=0.1, ge=0, lt=1)
+    """skl, srkl: share of the one distribution that is mixed into the other."""
+    head_mass: float = Field(default=0.5, gt=0, lt=1)
+    """akl: probability mass of the teacher's head, where forward and reverse KL part."""
+    taid_start: float = Field(default=0.4, ge=0, le=1)
+    """taid: how far from student to teacher the first target lies; it moves to 1 as training goes on."""
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> Method:
+        if self.divergence and self.name not in _FREE_DIVERGENCE:
+            raise mistake(
+                f'method.divergence = "{self.divergence}" contradicts method.name = "{self.name}",'
+                " which names its own",
+                "remove method.divergence, or choose one of " + ", ".join(_FREE_DIVERGENCE),
+            )
+        if self.name == "kid" and self.copies > 1 and self.mask_strategy in ("hard", "easy"):
+            raise mistake(
+                f'method.copies = {self.copies}: mask_strategy = "{self.mask_strategy}" would mask the same'
+                " tokens in every copy",
+                "set method.copies = 1, or a random or uniform strategy",
+            )
+        return self
 
 
 class Data(Table):
@@ -177,6 +216,8 @@ class Train(Table):
     """Passes over the training set; parts of a pass are allowed."""
     max_steps: int = Field(default=0, ge=0)
     """Stop after so many optimizer steps; 0 = by epochs."""
+    max_seconds: float = Field(default=0.0, ge=0)
+    """Stop after so many seconds of training steps (evaluations not counted); 0 = never."""
     questions_per_database: int = Field(default=8, ge=1)
     """Questions that share one prompt prefix in a step."""
     databases_per_step: int = Field(default=2, ge=1)
@@ -207,6 +248,8 @@ class Train(Table):
     """CPU threads; 0 = from the cores of this machine."""
     rewrite_every: int = Field(default=50, ge=1)
     """Steps between samples of gold, masked and rewritten tokens in the events."""
+    reference_every: int = Field(default=0, ge=0)
+    """Steps between timings of plain and of shared SFT on the step's own batch, to compare with; 0 = none."""
 
 
 class Eval(Table):

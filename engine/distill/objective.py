@@ -24,7 +24,8 @@ from engine.distill.methods import METHODS, Method
 from engine.distill.rewrite import choose_positions, predict
 from engine.distill.stopwatch import Stopwatch
 from engine.models.encode import Item
-from engine.models.prefix import Prefix, Rows, open_prefix
+from engine.models.prefix import Prefix, open_prefix
+from engine.models.rows import Rows, answer_rows
 
 
 @dataclass
@@ -150,7 +151,7 @@ class Objective:
         teacher_logits = None
         if teacher is not None:
             with self.stopwatch.part("teacher"), torch.no_grad(), self.autocast():
-                teacher_logits = teacher.logits(_to(context, self.teacher.device)).to(self.device)
+                teacher_logits = teacher.logits(context.to(self.teacher.device)).to(self.device)
         with self.stopwatch.part("student"), self.autocast():
             logits = _student_logits(prefix, chunk.rows, context, gold_logits)
             mle_logits = logits if gold_logits is None else gold_logits
@@ -221,12 +222,7 @@ class Objective:
             return open_prefix(self.teacher, ids.to(self.teacher.device), shared=self.shared_teacher)
 
     def _chunk(self, items: Sequence[Item], result: StepResult) -> Chunk:
-        width = max(item.length for item in items)
-        ids = np.full((len(items), width), self.pad_id)
-        for row, item in enumerate(items):
-            ids[row, : item.length] = (*item.suffix, *item.answer[:-1])
         lengths = np.array([len(item.answer) for item in items])
-        columns = [np.arange(len(item.suffix) - 1, item.length) for item in items]
         if self.normalise == "token":
             weights = np.full(lengths.sum(), 1 / result.num_tokens)
         else:
@@ -235,11 +231,9 @@ class Objective:
         def tensor(values: Any) -> Tensor:
             return torch.from_numpy(np.asarray(values)).to(self.device)
 
-        rows = Rows(
-            tensor(ids), tensor(np.repeat(np.arange(len(items)), lengths)), tensor(np.concatenate(columns))
-        )
+        rows = answer_rows([item.suffix for item in items], [item.answer for item in items], self.pad_id)
         gold = tensor(np.concatenate([item.answer for item in items]))
-        return Chunk(items, rows, gold, tensor(weights.astype(np.float32)))
+        return Chunk(items, rows.to(self.device), gold, tensor(weights.astype(np.float32)))
 
     def _count_tokens(self, group: Sequence[Item], prefix_length: int, size: int, result: StepResult) -> None:
         """Useful: every distinct token once. Computed: what the student's pass really ran over."""
@@ -256,11 +250,6 @@ def _student_logits(prefix: Prefix, gold: Rows, context: Rows, gold_logits: Tens
     changed = (gold.ids != context.ids).any(dim=1)
     if not changed.any():
         return gold_logits
+    fresh = prefix.logits(context.only(changed))
     kept = changed[context.rows]
-    renumbered = torch.cumsum(changed, 0) - 1
-    fresh = prefix.logits(Rows(context.ids[changed], renumbered[context.rows[kept]], context.columns[kept]))
     return gold_logits.index_put((kept.nonzero()[:, 0],), fresh.to(gold_logits.dtype))
-
-
-def _to(rows: Rows, device: torch.device) -> Rows:
-    return Rows(*(tensor.to(device) for tensor in (rows.ids, rows.rows, rows.columns)))

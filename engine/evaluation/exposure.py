@@ -24,7 +24,8 @@ from engine.data.benchmarks import Example
 from engine.distill.divergences import forward_kl
 from engine.evaluation.predict import batches
 from engine.models.encode import Encoder
-from engine.models.prefix import Rows, open_prefix, shareable
+from engine.models.prefix import open_prefix, shareable
+from engine.models.rows import Rows, answer_rows
 from engine.models.sample import sample
 
 HEADLINE, TOLD = 16, (8, 16, 32, 64)
@@ -162,8 +163,7 @@ def _reader(model: Any, prefix: Sequence[int], vocabulary: int) -> Callable[[Row
     opened = open_prefix(model, torch.tensor(prefix, device=device), shared=shareable(model) is None)
 
     def read(rows: Rows) -> Tensor:
-        there = Rows(*(tensor.to(device) for tensor in (rows.ids, rows.rows, rows.columns)))
-        return opened.logits(there)[:, :vocabulary]
+        return opened.logits(rows.to(device))[:, :vocabulary]
 
     return read
 
@@ -186,25 +186,11 @@ def _divergences(
         while end < len(answers) and places + len(answers[end]) <= most:
             places += len(answers[end])
             end += 1
-        rows = _rows(suffixes[start:end], answers[start:end], pad_id)
+        rows = answer_rows(suffixes[start:end], answers[start:end], pad_id)
         q = student(rows)
         values = forward_kl(q, teacher(rows).to(q.device)).clamp(min=0).double().cpu().numpy()
         yield from np.split(values, np.cumsum([len(answer) for answer in answers[start : end - 1]]))
         start = end
-
-
-def _rows(suffixes: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], pad_id: int) -> Rows:
-    """Suffixes with their answers, read at the places that predict the answers' tokens."""
-    texts = [[*suffix, *answer[:-1]] for suffix, answer in zip(suffixes, answers, strict=True)]
-    width = max(map(len, texts))
-    rows = [row for row, answer in enumerate(answers) for _ in answer]
-    columns = [
-        len(suffix) - 1 + step
-        for suffix, answer in zip(suffixes, answers, strict=True)
-        for step in range(len(answer))
-    ]
-    ids = [text + [pad_id] * (width - len(text)) for text in texts]
-    return Rows(torch.tensor(ids), torch.tensor(rows), torch.tensor(columns))
 
 
 @dataclass(frozen=True)

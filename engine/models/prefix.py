@@ -15,36 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from engine.models.rows import Rows
+
 # Model types whose attention is full and whose positions count on from a cache, each compared
 # with the naive step in tests/engine/test_prefix.py. Others run naively, and say so.
 EXACT_TYPES = ("llama", "qwen2", "qwen3", "codegen", "mistral", "gemma")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What one pass reads behind a prefix.
-
-    ids: [B, S] token ids, padded on the right.
-    rows, columns: [N] each; the N places whose next-token logits are wanted.
-    """
-
-    ids: Tensor
-    rows: Tensor
-    columns: Tensor
-
-    def with_ids(self, ids: Tensor) -> Rows:
-        return Rows(ids, self.rows, self.columns)
-
-    def at(self, chosen: Tensor) -> Rows:
-        """The same rows, read at fewer places. `chosen`: [N] booleans."""
-        return Rows(self.ids, self.rows[chosen], self.columns[chosen])
 
 
 class Prefix(Protocol):
