@@ -136,6 +136,7 @@ def shared(
         settings.Method.model_validate({"name": name}),
         mask_id=MASK,
         banned=[MASK, EOS, PAD],
+        eos_id=EOS,
         pad_id=PAD,
         seed=0,
     )

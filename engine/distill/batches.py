@@ -53,6 +53,17 @@ class Plan:
         order = generator.permutation(len(groups))
         return list(_chunks([groups[index] for index in order], self.databases_per_step))
 
+    def reached(self, total_steps: int) -> list[int]:
+        """The examples that so many steps touch, ascending."""
+        found: set[int] = set()
+        epoch = 0
+        while total_steps > 0 and len(found) < len(self.databases):
+            steps = self.steps(epoch)[:total_steps]
+            found.update(index for step in steps for group in step for index in group)
+            total_steps -= len(steps)
+            epoch += 1
+        return sorted(found)
+
     def _groups(self, generator: np.random.Generator) -> list[Group]:
         groups: list[Group] = []
         for members in self._by_database(generator.permutation(len(self.databases)).tolist()):

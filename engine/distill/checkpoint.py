@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Progress:
     """Where training stands. `step` optimizer steps are done; the next is `index` of `epoch`.
 
     data: what tells the training set, whose items `index` counts, from another one.
+    taid: where TAID's schedule stands (taid.py).
     """
 
     data: str = ""
@@ -38,6 +39,7 @@ class Progress:
     best_step: int = 0
     best_ex: float = -1.0
     train_seconds: float = 0.0
+    taid: dict[str, Any] = field(default_factory=dict)
 
 
 def trained_weights(student: Any) -> dict[str, torch.Tensor]:

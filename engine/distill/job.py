@@ -10,16 +10,19 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from engine.data import benchmarks, corrections
+from engine.data import benchmarks, corrections, text_task
 from engine.data.benchmarks import DataSet
 from engine.distill.batches import Plan
 from engine.distill.control import Control, StopRequested
+from engine.distill.methods import METHODS
 from engine.distill.objective import Objective
+from engine.distill.teacher_text import Answers, Writing, teacher_text
 from engine.distill.trainer import Trainer
 from engine.errors import DataError, KidError
 from engine.evaluation import report
 from engine.evaluation.scorer import Scorer
 from engine.models.encode import Encoder, Item
+from engine.models.locate import fingerprint
 from engine.models.pair import Pair, build_pair
 from engine.models.prefix import shareable
 from engine.models.save import save_student
@@ -129,14 +132,19 @@ class Job:
                 pair.student.enable_input_require_grads()
         accelerator = make_accelerator(pair)
         mask_id = choose_mask_token(pair.tokenizer, profile.method.mask_token)
+        plan = make_plan(items, profile)
         objective = Objective(
             pair.student,
             pair.teacher,
             profile.method,
             mask_id=mask_id,
             banned=[mask_id, encoder.eos_id, encoder.pad_id],
+            eos_id=encoder.eos_id,
             pad_id=encoder.pad_id,
             seed=profile.train.seed,
+            max_new_tokens=profile.data.max_answer_tokens,
+            vocabulary=len(pair.tokenizer),
+            teacher_text=self._teacher_text(profile, pair, encoder, items, plan),
             shared_student=self._may_share(profile, pair.student, "student"),
             shared_teacher=pair.teacher is None or self._may_share(profile, pair.teacher, "teacher"),
             normalise=profile.train.normalise,
@@ -145,7 +153,7 @@ class Job:
         return Trainer(
             objective,
             items,
-            make_plan(items, profile),
+            plan,
             encoder,
             profile.train,
             self.writer,
@@ -155,6 +163,40 @@ class Job:
             evaluate=lambda step: scorer.score(pair.student, "student", step).ex,
             keep_best=lambda: self._save(pair, profile, "best"),
         )
+
+    def _teacher_text(
+        self, profile: Profile, pair: Pair, encoder: Encoder, items: list[Item], plan: Plan
+    ) -> Answers:
+        """The teacher's answers, where the method learns from them, to the examples that training reaches."""
+        if "teacher" not in METHODS[profile.method.name].sources:
+            return {}
+        assert profile.teacher, "the profile's own checks see to it"
+        name = "writing the teacher's answers"
+
+        def progress(done: int, total: int) -> None:
+            self.writer.event("phase", name=name, done=done, total=total)
+            self.writer.update(phase=name)
+            self.control.check()
+
+        writing = Writing(
+            pair.teacher,
+            encoder,
+            fingerprint(profile.teacher.model, profile.teacher.adapter),
+            0.0 if profile.method.name == "seqkd" else profile.method.temperature,
+            profile.train.seed,
+            profile.data.max_answer_tokens,
+            profile.eval.batch_size,
+        )
+        total = plan.total_steps(profile.train.epochs, profile.train.max_steps)
+        reached = [items[index] for index in plan.reached(total)]
+        text = teacher_text(writing, reached, self.directory.path / "teacher_text.json", progress)
+        if unfinished := sum(answer[-1] != encoder.eos_id for answer in text.values()):
+            self.writer.event(
+                "warning",
+                message=f"{unfinished} of {len(text)} answers of the teacher did not end within data."
+                f"max_answer_tokens = {profile.data.max_answer_tokens}: they are learnt from as they are",
+            )
+        return text
 
     def _may_share(self, profile: Profile, model: Any, role: str) -> bool:
         reason = shareable(model) if profile.train.shared_prefix else None
@@ -172,13 +214,14 @@ def load_data(profile: Profile, data_dir: str | None) -> tuple[DataSet, DataSet]
     Corrections are no part of data.train_limit: all of them are trained on.
 
     Raises:
-        DataError: not found or malformed, or one of the sets is empty.
+        DataError: not found or malformed, or one of the sets is empty, or they are of two kinds.
         DatabaseError: a database is missing.
     """
     folder = Path(data_dir) if data_dir else None
     databases = Path(profile.data.databases) if profile.data.databases else None
     whole = benchmarks.load(profile.data.train, folder, databases)
     eval_set = benchmarks.load(profile.data.eval, folder, databases)
+    text_task.require_one_kind(whole, eval_set, profile.data)
     train_set = benchmarks.limited(whole, profile.data.train_limit, profile.train.seed)
     added = corrections.asked_for(profile.data, folder, start=len(whole.examples))
     return corrections.extended(train_set, added), eval_set

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
 
 from engine.data import corrections
 from engine.distill.job import fitting_items, load_data, make_plan
 from engine.models.encode import Encoder
+from engine.models.kind import is_encoder_decoder, model_class
 from engine.models.load import load_config, load_tokenizer
 from engine.models.memory import count_parameters
-from engine.models.pair import add_lora, choose_dtype, student_spec
+from engine.models.pair import add_lora, choose_dtype, require_one_kind, student_spec
 from engine.models.shrink import keep_layers
 from engine.profile import Profile
 
@@ -34,6 +34,7 @@ def plan(request: dict[str, Any]) -> dict[str, Any]:
     profile = Profile.model_validate(request["profile"])
     data_dir = request.get("data_dir")
     train_set, _ = load_data(profile, data_dir)
+    require_one_kind(profile)
     corrected = corrections.asked_for(profile.data, Path(data_dir) if data_dir else None)
     encoder = Encoder(load_tokenizer(student_spec(profile)), profile.data)
     encoder.add(train_set)
@@ -57,7 +58,7 @@ def _student(profile: Profile) -> tuple[int, int, Any]:
     """Parameters of the student, how many of them are trained, and its configuration."""
     config = load_config(student_spec(profile))
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+        model = model_class(config).from_config(config)
         if profile.student.keep_layers:
             model = keep_layers(model, profile.student.keep_layers)
         size = sum(parameter.numel() for parameter in model.parameters())
@@ -70,14 +71,19 @@ def _student(profile: Profile) -> tuple[int, int, Any]:
 def _memory(
     profile: Profile, teacher: int, student: int, trainable: int, longest: int, config: Any
 ) -> dict[str, int]:
-    """MiB by part. Activations are a rule of thumb: rows of the longest length, all layers kept."""
+    """MiB by part. Activations are a rule of thumb: rows of the longest length, all layers kept.
+
+    An encoder–decoder runs the whole prompt of every question, but through its encoder, which has no head.
+    """
     weights = teacher * choose_dtype(profile.teacher, trained=False).itemsize if profile.teacher else 0
     rows = profile.train.questions_per_database
-    per_token = config.num_hidden_layers * config.hidden_size * 34 + 6 * config.vocab_size * 4
+    in_layers = config.num_hidden_layers * config.hidden_size * 34
+    per_token = in_layers + 6 * config.vocab_size * 4
+    prompts = rows * longest * in_layers if is_encoder_decoder(config) else longest * per_token
     parts = {
         "teacher": weights // _MIB,
         "student": student * choose_dtype(profile.student, trained=True).itemsize // _MIB,
         "gradients_and_optimizer": 12 * trainable // _MIB,
-        "activations": (longest + rows * profile.data.max_answer_tokens) * per_token // _MIB,
+        "activations": (prompts + rows * profile.data.max_answer_tokens * per_token) // _MIB,
     }
     return {**parts, "total": sum(parts.values())}

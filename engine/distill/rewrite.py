@@ -12,6 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.models.sample import draw
+
+_DRAWING = 0xD2  # keeps these numbers apart from the mask's
+
 
 def num_masked(length: int, ratio: float) -> int:
     """k of T = `length` tokens: 0 if ratio is 0, else min(T − 1, max(1, round-half-up(ratio·T)))."""
@@ -49,10 +53,22 @@ def choose_positions(
     return np.sort(chosen)
 
 
-def predict(logits: Tensor, banned: Tensor) -> Tensor:
+def predict(
+    logits: Tensor, banned: Tensor, uniform: Tensor | None = None, temperature: float = 1.0
+) -> Tensor:
     """The student's one-pass guess: the likeliest token that is not banned. [N, V] → [N].
 
     Args:
         banned: [b] ids never guessed: padding, EOS and the mask token.
+        uniform: [N] numbers in [0, 1): draw the token by them instead.
+        temperature: what the logits are divided by before drawing.
     """
-    return logits.index_fill(-1, banned, -torch.inf).argmax(-1)
+    allowed = logits.index_fill(-1, banned, -torch.inf)
+    if uniform is None:
+        return allowed.argmax(-1)
+    return draw(allowed, torch.full_like(uniform, temperature), uniform, top_p=1.0)
+
+
+def uniform_numbers(length: int, key: tuple[int, int, int, int]) -> np.ndarray:
+    """[length] numbers in [0, 1) to draw one answer's tokens by. `key` is that of its mask."""
+    return np.random.default_rng((*key, _DRAWING)).random(length, dtype=np.float32)

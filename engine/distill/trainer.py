@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,8 @@ from engine.distill.batches import Plan
 from engine.distill.checkpoint import Progress
 from engine.distill.control import Control, StopRequested
 from engine.distill.objective import Objective, StepResult
+from engine.distill.reference import time_sft
+from engine.distill.taid import TaidSchedule
 from engine.errors import DataError, KidError
 from engine.models.encode import Encoder, Item
 from engine.run_writer import RunWriter
@@ -82,7 +85,9 @@ class Trainer:
                 "the training data has changed since this run's checkpoint",
                 "put the files back as they were, or start a new run",
             )
-        self.progress = progress or self.progress
+        if progress:
+            self.progress = progress
+            self.objective.taid = TaidSchedule(**progress.taid)
 
     def train(self) -> None:
         """Raises StopRequested after a checkpoint, KidError when the run cannot go on."""
@@ -90,7 +95,7 @@ class Trainer:
         while True:
             try:
                 self._evaluate_if_due()
-                if self.progress.step >= self.total_steps:
+                if self._finished:
                     return
                 self.control.check()
             except StopRequested:
@@ -98,31 +103,46 @@ class Trainer:
                     self._save()
                 raise
             self._step()
-            if (
-                self.progress.step % self.settings.checkpoint_every == 0
-                or self.progress.step == self.total_steps
-            ):
+            if self.progress.step % self.settings.checkpoint_every == 0 or self._finished:
                 self._save()
 
+    @property
+    def _done(self) -> float:
+        """How much of training is done, 0 to 1: by steps or, with a time limit, by time if that is more."""
+        by_steps = self.progress.step / self.total_steps
+        limit = self.settings.max_seconds
+        return min(1.0, max(by_steps, self.progress.train_seconds / limit if limit else 0.0))
+
+    @property
+    def _finished(self) -> bool:
+        return self._done == 1.0
+
     def _step(self) -> None:
-        progress, started = self.progress, time.perf_counter()
-        groups = self._next_groups()
+        progress, groups = self.progress, self._next_groups()
+        reference = self._time_reference(groups)
+        started = time.perf_counter()
         result = self._accumulate(groups)
+        accumulated = time.perf_counter() - started
         with self.objective.stopwatch.part("optimizer"):
             norm = torch.nn.utils.clip_grad_norm_(
                 checkpoint.trained_weights(self.student).values(), self.settings.max_grad_norm
             ).item()
-            rate = learning_rate(progress.step, self.total_steps, self.settings)
+            rate = learning_rate(self._done, self.total_steps, self.settings)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             good = math.isfinite(result.loss) and math.isfinite(norm)
             if good:
                 self.optimizer.step()
+                self.objective.settle(result, self._done)
             self.optimizer.zero_grad(set_to_none=True)
         seconds = time.perf_counter() - started
         self._advance(len(self._steps_of(progress.epoch)))
         progress.train_seconds += seconds
+        progress.taid = asdict(self.objective.taid)
         self._report_step(result, norm, rate, seconds)
+        if reference:
+            method_ms = round(accumulated * 1000, 3)
+            self.writer.event("reference", step=progress.step, **reference, method_ms=method_ms)
         if not good:
             self._skip()
         else:
@@ -136,8 +156,11 @@ class Trainer:
                     groups,
                     self.prefixes,
                     epoch=self.progress.epoch,
+                    progress=self._done,
                     warming_up=self.progress.step < self.warmup_steps,
                     max_rows=self.progress.max_rows,
+                    measure=self._is_scored(self.progress.step + 1),
+                    sample=self.progress.step % self.settings.rewrite_every == 0,
                 )
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
@@ -157,6 +180,12 @@ class Trainer:
                 message=f"out of memory: {rows // 2} questions a pass from here on, at the same batch size "
                 "(train.questions_per_database sets it)",
             )
+
+    def _time_reference(self, groups: Sequence[Sequence[Item]]) -> dict[str, float]:
+        every, step = self.settings.reference_every, self.progress.step
+        if not every or not step or step % every:  # the first step warms up: it is not the usual one
+            return {}
+        return time_sft(self.objective, groups, self.prefixes, self.progress.max_rows)
 
     def _next_groups(self) -> list[list[Item]]:
         steps = self._steps_of(self.progress.epoch)
@@ -187,8 +216,7 @@ class Trainer:
 
     def _evaluate_if_due(self) -> None:
         step, progress = self.progress.step, self.progress
-        due = self.eval_every and step and step % self.eval_every == 0 and step < self.total_steps
-        if not due or progress.evaluated_step == step:
+        if not step or self._finished or not self._is_scored(step) or progress.evaluated_step == step:
             return
         ex = self.evaluate(step)
         self.student.train()
@@ -196,6 +224,10 @@ class Trainer:
         if ex > progress.best_ex:
             progress.best_ex, progress.best_step = ex, step
             self.keep_best()
+
+    def _is_scored(self, step: int) -> bool:
+        """Whether the student is scored after this step; after the last one it always is."""
+        return step == self.total_steps or bool(self.eval_every and step % self.eval_every == 0)
 
     def _save(self) -> None:
         path = checkpoint.save(
@@ -208,7 +240,7 @@ class Trainer:
     def _report_step(self, result: StepResult, norm: float, rate: float, seconds: float) -> None:
         progress = self.progress
         mean = progress.train_seconds / progress.step
-        eta = round(mean * (self.total_steps - progress.step), 1)
+        eta = round(progress.train_seconds * (1 / self._done - 1), 1)
         self.writer.event(
             "step",
             step=progress.step,
@@ -234,7 +266,9 @@ class Trainer:
             step_ms=round(mean * 1000, 1),
             eta_s=eta,
         )
-        if result.sample and (progress.step - 1) % self.settings.rewrite_every == 0:
+        if result.measures:
+            self.writer.event("divergences", step=progress.step, **result.measures)
+        if result.sample:
             texts = {
                 name: [self.encoder.tokenizer.decode([token]) for token in result.sample[name]]
                 for name in ("gold", "masked", "imperfect")
@@ -248,13 +282,13 @@ def _mark(items: Sequence[Item]) -> str:
     return hashlib.sha256(repr(rows).encode()).hexdigest()
 
 
-def learning_rate(step: int, total: int, train: settings.Train) -> float:
-    """The rate of the step after `step` done ones: linear warm-up, then the schedule down to 0."""
-    warmup = math.ceil(train.warmup_ratio * total)
+def learning_rate(done: float, total: int, train: settings.Train) -> float:
+    """The next step's rate: linear warm-up, then the schedule down to 0. `done`: share of `total` steps."""
+    step, warmup = done * total, math.ceil(train.warmup_ratio * total)
     if step < warmup:
-        return train.learning_rate * (step + 1) / warmup
-    done = (step - warmup) / max(1, total - warmup)
-    share = {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done, "constant": 1.0}
+        return train.learning_rate * min(1.0, (step + 1) / warmup)
+    left = 1 - (step - warmup) / max(1, total - warmup)
+    share = {"cosine": 0.5 * (1 - math.cos(math.pi * left)), "linear": left, "constant": 1.0}
     return train.learning_rate * share[train.schedule]
 
 

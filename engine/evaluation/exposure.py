@@ -186,7 +186,7 @@ def _divergences(
         while end < len(answers) and places + len(answers[end]) <= most:
             places += len(answers[end])
             end += 1
-        rows = answer_rows(suffixes[start:end], answers[start:end], pad_id)
+        rows = answer_rows(suffixes[start:end], answers[start:end], pad_id, torch.device("cpu"))
         q = student(rows)
         values = forward_kl(q, teacher(rows).to(q.device)).clamp(min=0).double().cpu().numpy()
         yield from np.split(values, np.cumsum([len(answer) for answer in answers[start : end - 1]]))

@@ -28,7 +28,7 @@ class Rows:
         return replace(self, ids=ids)
 
     def at(self, chosen: Tensor) -> Rows:
-        """The same rows, read at fewer places. `chosen`: [N] booleans."""
+        """The same rows, read at fewer places. `chosen`: [k] which of the N."""
         return replace(self, rows=self.rows[chosen], columns=self.columns[chosen])
 
     def only(self, kept: Tensor) -> Rows:
@@ -41,8 +41,16 @@ class Rows:
         return Rows(*(tensor.to(device) for tensor in (self.ids, self.starts, self.rows, self.columns)))
 
 
-def answer_rows(suffixes: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], pad_id: int) -> Rows:
-    """Suffixes with their answers, on the CPU, wanted at the places that predict the answers' tokens.
+def send(values: np.ndarray, device: torch.device) -> Tensor:
+    """An array as a tensor on a device. A GPU is not waited for: that would drain what it has to do."""
+    tensor = torch.from_numpy(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def answer_rows(
+    suffixes: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], pad_id: int, device: torch.device
+) -> Rows:
+    """Suffixes with their answers, wanted at the places that predict the answers' tokens.
 
     The last token of an answer is only ever predicted, so it is not among the ids.
     """
@@ -53,4 +61,4 @@ def answer_rows(suffixes: Sequence[Sequence[int]], answers: Sequence[Sequence[in
         ids[row, : len(suffix) + len(answer) - 1] = (*suffix, *answer[:-1])
     columns = [np.arange(length) + start - 1 for start, length in zip(starts, lengths, strict=True)]
     rows = np.repeat(np.arange(len(starts)), lengths)
-    return Rows(*(torch.from_numpy(values) for values in (ids, starts, rows, np.concatenate(columns))))
+    return Rows(*(send(values, device) for values in (ids, starts, rows, np.concatenate(columns))))

@@ -178,7 +178,9 @@ def test_training_evaluation_and_repl_feed_prefix_and_suffix_tokenised_apart(
 
     items = made.items(replace(data, examples=tuple(asked)))
     answer = list(made.answer(first.query))[:-1]  # EOS is only predicted
-    objective = Objective(model, None, Method(name="sft"), mask_id=0, banned=[], pad_id=made.pad_id, seed=0)
+    objective = Objective(
+        model, None, Method(name="sft"), mask_id=0, banned=[], eos_id=made.eos_id, pad_id=made.pad_id, seed=0
+    )
     with Fed(model) as fed:
         objective.accumulate([items], {first.database: made.prefix(first.database)}, epoch=0)
     assert len(fed.rows) == 1 + len(asked)  # the prefix, and what follows it

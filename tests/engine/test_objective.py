@@ -20,6 +20,7 @@ def objective(student, teacher, *, shared: bool = True, normalise: str = "token"
         settings.Method(**{"name": "kid", **method}),
         mask_id=tiny.MASK,
         banned=[tiny.EOS, tiny.PAD, tiny.MASK],
+        eos_id=tiny.EOS,
         pad_id=tiny.PAD,
         seed=3,
         shared_student=shared,
@@ -32,7 +33,7 @@ def run(made: Objective, groups=None, **options) -> tuple[StepResult, dict[str, 
     groups = groups or [tiny.items()]
     prefixes = {tiny.DATABASE: tiny.prefix(), Path("b.sqlite"): tiny.prefix(11, seed=9)}
     made.student.zero_grad()
-    result = made.accumulate(groups, prefixes, epoch=0, **options)
+    result = made.accumulate(groups, prefixes, epoch=0, sample=True, **options)
     return result, {
         name: parameter.grad.clone()
         for name, parameter in made.student.named_parameters()

@@ -32,7 +32,7 @@ def made():
     run = runs.create(profile.load("demo"), ["test"])
     items = tiny.items(12)
     objective = Objective(tiny.model("llama"), None, settings.Method(name="sft"), mask_id=tiny.MASK,
-                          banned=[tiny.EOS], pad_id=tiny.PAD, seed=0)  # fmt: skip
+                          banned=[tiny.EOS], eos_id=tiny.EOS, pad_id=tiny.PAD, seed=0)  # fmt: skip
     plan = Plan(["a"] * 12, [item.length for item in items], 4, 1, "grouped", 0)
     with RunWriter(run) as writer:
         yield Trainer(objective, items, plan, Encoder(), settings.Train(max_steps=8), writer, Control())
@@ -116,9 +116,9 @@ def test_a_stop_during_an_evaluation_keeps_the_steps(made):
 
 def test_schedules():
     warm = settings.Train(learning_rate=1.0, warmup_ratio=0.1)
-    assert [learning_rate(step, 100, warm) for step in (0, 9)] == pytest.approx([0.1, 1.0])
-    assert learning_rate(10, 100, warm) == pytest.approx(1.0)
-    assert learning_rate(55, 100, warm) == pytest.approx(0.5)
-    assert learning_rate(99, 100, warm) < 0.001
+    assert [learning_rate(step / 100, 100, warm) for step in (0, 9)] == pytest.approx([0.1, 1.0])
+    assert learning_rate(0.10, 100, warm) == pytest.approx(1.0)
+    assert learning_rate(0.55, 100, warm) == pytest.approx(0.5)
+    assert learning_rate(0.99, 100, warm) < 0.001
     flat = settings.Train(learning_rate=1.0, warmup_ratio=0.0, schedule="constant")
-    assert {learning_rate(step, 10, flat) for step in range(10)} == {1.0}
+    assert {learning_rate(step / 10, 10, flat) for step in range(10)} == {1.0}
