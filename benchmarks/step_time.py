@@ -1,29 +1,30 @@
 """What a KID step costs beside plain fine-tuning and beside KID as published.
 
-    python benchmarks/step_time.py [--setting spider|demo|all] [--repeats N] [--json FILE]
+    python benchmarks/step_time.py [--setting spider|demo|qwen|small] [--device cpu|cuda] [--repeats N] [--json FILE]
 
 All rows train the same model on the same questions, a whole optimizer step (forward, backward,
 AdamW) each, in one process, interleaved; figures are medians. `plain SFT` and `naive KID` are what a
-plain trainer does: every row is its whole prompt, padded, with logits at every position.
+plain trainer does: every row is its whole prompt, padded, with logits at every position. On a GPU all
+rows compute in bfloat16 (autocast), and the teacher's weights are in bfloat16, as in training.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 from engine import settings
 from engine.distill.divergences import reverse_kl
@@ -31,23 +32,32 @@ from engine.distill.objective import Objective
 from engine.distill.rewrite import choose_positions
 from engine.models.encode import Item
 from engine.models.pair import add_lora
-from engine.models.shrink import keep_layers
 
 MASK, EOS, PAD = 2, 1, 0
 DATABASE = Path("benchmark.sqlite")
 
 
 @dataclass(frozen=True)
-class Setting:
-    """Sizes of a step. Layers and width of teacher and student; tokens of prefix, question and SQL."""
+class Shape:
+    """Sizes of a model."""
 
-    name: str
-    teacher_layers: int
-    student_layers: int
+    layers: int
     width: int
     inner: int
     heads: int
     kv_heads: int
+
+    def __str__(self) -> str:
+        return f"{self.layers} × {self.width}"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Sizes of a step: the models, and tokens of prefix, question and SQL."""
+
+    name: str
+    teacher: Shape
+    student: Shape
     vocabulary: int
     questions: int
     prefix: int
@@ -55,31 +65,32 @@ class Setting:
     sql: int
 
 
+SMOLLM, SMALLER = Shape(30, 576, 1536, 9, 3), Shape(10, 576, 1536, 9, 3)
+QWEN_7B, QWEN_1B5 = Shape(28, 3584, 18944, 28, 4), Shape(28, 1536, 8960, 12, 2)
 SETTINGS = {
-    "spider": Setting("spider", 30, 10, 576, 1536, 9, 3, 49152, 8, 576, 16, 40),
-    "demo": Setting("demo", 6, 4, 192, 512, 6, 6, 1200, 16, 250, 24, 32),
+    "spider": Setting("spider", SMOLLM, SMALLER, 49152, 8, 576, 16, 40),
+    "demo": Setting("demo", Shape(6, 192, 512, 6, 6), Shape(4, 192, 512, 6, 6), 1200, 16, 250, 24, 32),
+    "qwen": Setting("qwen", QWEN_7B, QWEN_1B5, 151936, 8, 916, 16, 40),
 }
 
 
-def make_models(setting: Setting) -> tuple[Any, Any]:
+def make_model(shape: Shape, vocabulary: int, device: str, dtype: torch.dtype) -> Any:
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=setting.vocabulary,
-        hidden_size=setting.width,
-        intermediate_size=setting.inner,
-        num_hidden_layers=setting.teacher_layers,
-        num_attention_heads=setting.heads,
-        num_key_value_heads=setting.kv_heads,
+        vocab_size=vocabulary,
+        hidden_size=shape.width,
+        intermediate_size=shape.inner,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
         max_position_embeddings=2048,
         pad_token_id=PAD,
         eos_token_id=EOS,
         bos_token_id=MASK,
         tie_word_embeddings=True,
     )
-    teacher = LlamaForCausalLM(config).requires_grad_(False).eval()
-    kept = np.linspace(0, setting.teacher_layers - 1, setting.student_layers).round().astype(int).tolist()
-    student = keep_layers(copy.deepcopy(teacher), kept).requires_grad_(True)
-    return teacher, student.train()
+    with torch.device(device):
+        return AutoModelForCausalLM.from_config(config, dtype=dtype)
 
 
 def make_questions(setting: Setting) -> tuple[list[int], list[Item]]:
@@ -100,7 +111,8 @@ class Plain:
 
     def __init__(self, teacher: Any, student: Any, prefix: Sequence[int], items: Sequence[Item]) -> None:
         self.teacher, self.student, self.items = teacher, student, items
-        self.ids = torch.tensor([[*prefix, *item.suffix, *item.answer] for item in items])
+        rows = [[*prefix, *item.suffix, *item.answer] for item in items]
+        self.ids = torch.tensor(rows, device=student.device)
         self.start = len(prefix) + len(items[0].suffix)
         self.labels = self.ids.clone()
         self.labels[:, : self.start] = -100
@@ -127,6 +139,10 @@ class Plain:
         (divergence + F.cross_entropy(logits.flatten(0, 1).float(), gold.flatten())).backward()
 
 
+def autocast(device: torch.device) -> Callable[[], AbstractContextManager]:
+    return lambda: torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+
+
 def shared(
     name: str, teacher: Any, student: Any, prefix: Sequence[int], items: Sequence[Item]
 ) -> Callable[[], None]:
@@ -139,6 +155,7 @@ def shared(
         eos_id=EOS,
         pad_id=PAD,
         seed=0,
+        autocast=autocast(student.device),
     )
 
     def step() -> None:
@@ -147,9 +164,17 @@ def shared(
     return step
 
 
-def measure(setting: Setting, repeats: int, lora: bool) -> dict[str, float]:
+def now(device: str) -> float:
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def measure(setting: Setting, repeats: int, lora: bool, device: str) -> dict[str, float]:
     """Median seconds of an optimizer step, by row."""
-    teacher, student = make_models(setting)
+    half = torch.bfloat16 if device == "cuda" else torch.float32
+    teacher = make_model(setting.teacher, setting.vocabulary, device, half).requires_grad_(False).eval()
+    student = make_model(setting.student, setting.vocabulary, device, torch.float32).train()
     if lora:
         student = add_lora(student, settings.Student(model="x", lora=settings.Lora(rank=64, alpha=32)))
     prefix, items = make_questions(setting)
@@ -166,12 +191,13 @@ def measure(setting: Setting, repeats: int, lora: bool) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in rows}
     for repeat in range(repeats + 1):
         for name, step in rows.items():
-            start = time.perf_counter()
-            step()
+            start = now(device)
+            with autocast(student.device)():
+                step()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             if repeat:  # the first round warms up
-                times[name].append(time.perf_counter() - start)
+                times[name].append(now(device) - start)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -179,25 +205,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--setting", choices=[*SETTINGS, "all"], default="all")
+    parser.add_argument("--setting", choices=[*SETTINGS, "small"], default="small")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    chosen = SETTINGS.values() if arguments.setting == "all" else [SETTINGS[arguments.setting]]
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}, float32")
+    names = ("spider", "demo") if arguments.setting == "small" else (arguments.setting,)
+    where = f"{torch.get_num_threads()} threads, {platform.machine()}, float32"
+    if arguments.device == "cuda":
+        where = f"{torch.cuda.get_device_name()}, bfloat16 autocast"
+    print(f"torch {torch.__version__}, {where}")
     found = {}
-    for setting in chosen:
+    for setting in map(SETTINGS.__getitem__, names):
         for lora in (False, True):
             name = setting.name + (" LoRA 64" if lora else "")
-            seconds = measure(setting, arguments.repeats, lora)
+            seconds = measure(setting, arguments.repeats, lora, arguments.device)
             ratios = {
                 "kid_vs_sft": seconds["shared KID"] / seconds["plain SFT"],
                 "kid_vs_naive": seconds["shared KID"] / seconds["naive KID"],
             }
-            found[name] = {"seconds": seconds, "ratios": ratios, "sizes": vars(setting)}
+            found[name] = {"seconds": seconds, "ratios": ratios, "sizes": asdict(setting)}
             print(
-                f"\n{name}: student {setting.student_layers} × {setting.width}, "
-                f"teacher {setting.teacher_layers} × {setting.width}, "
+                f"\n{name}: student {setting.student}, teacher {setting.teacher}, "
                 f"vocabulary {setting.vocabulary}; {setting.questions} questions, prefix "
                 f"{setting.prefix}, question {setting.question}, SQL {setting.sql}"
             )
