@@ -1,6 +1,7 @@
 """What a KID step costs beside plain fine-tuning and beside KID as published.
 
-    python benchmarks/step_time.py [--setting spider|demo|qwen|small] [--device cpu|cuda] [--repeats N] [--json FILE]
+    python benchmarks/step_time.py [--setting spider|demo|qwen|small] [--device cpu|cuda] [--repeats N]
+                                   [--json FILE]
 
 All rows train the same model on the same questions, a whole optimizer step (forward, backward,
 AdamW) each, in one process, interleaved; figures are medians. `plain SFT` and `naive KID` are what a

@@ -123,20 +123,34 @@ class Objective:
             sample: also keep an answer as it was rewritten.
         """
         method = METHODS["sft" if warming_up else self.settings.name]
-        rolled = []
-        with self.stopwatch.part("sample"), self.autocast():
-            for group in groups:  # all before the first loss: its mean is over the tokens of all
-                rolled.append(self.roll_in.rows(method, group, prefixes[group[0].database], epoch))
+        # All groups before the first loss: its mean is over the tokens of all.
+        rolled = self._roll_in(method, groups, prefixes, epoch)
         rows = [row for group in rolled for row in group]
         result = StepResult(sum(len(row.answer) for row in rows), len(rows))
         weighing = Weighing(self.normalise, result.num_tokens, result.num_rows)
         step = _Step(self, method, weighing, epoch, progress, measure, sample, result)
-        for members in rolled:
-            size = max_rows or len(members)
-            chunks = [members[start : start + size] for start in range(0, len(members), size)]
-            step.learn_group(chunks, prefixes[members[0].item.database])
+        with self.autocast():  # around all passes: weights are converted once
+            for members in rolled:
+                size = max_rows or len(members)
+                chunks = [members[start : start + size] for start in range(0, len(members), size)]
+                step.learn_group(chunks, prefixes[members[0].item.database])
         step.read()
         return result
+
+    def _roll_in(
+        self,
+        method: Method,
+        groups: Sequence[Sequence[Item]],
+        prefixes: Mapping[Path, Sequence[int]],
+        epoch: int,
+    ) -> list[list[Row]]:
+        def rows() -> list[list[Row]]:
+            return [self.roll_in.rows(method, group, prefixes[group[0].database], epoch) for group in groups]
+
+        if "student" not in method.sources:
+            return rows()
+        with self.stopwatch.part("sample"), self.autocast():
+            return rows()
 
     def settle(self, result: StepResult, progress: float) -> None:
         """After an optimizer step was taken: moves what the method carries from step to step."""
@@ -180,7 +194,7 @@ class _Step:
         made = self.objective
         ids = torch.tensor(prefix, device=made.device)
         teacher = None
-        with self.stopwatch.part("prefix"), made.autocast():
+        with self.stopwatch.part("prefix"):
             student = open_prefix(made.student, ids, shared=made.shared_student)
             if self.divergence:
                 assert made.teacher is not None, "the profile's own checks see to it"
@@ -198,11 +212,11 @@ class _Step:
         gold_logits, context = None, chunk.context
         if "imperfect" in self.method.sources:
             if self.settings.mle_context == "gold":
-                with self.stopwatch.part("student"), self.objective.autocast():
+                with self.stopwatch.part("student"):
                     gold_logits = prefix.logits(chunk.context)
             context = self._rewrite(prefix, chunk, gold_logits)
         teacher_logits = self._teach(teacher, context) if teacher is not None else None
-        with self.stopwatch.part("student"), self.objective.autocast():
+        with self.stopwatch.part("student"):
             logits = _student_logits(prefix, chunk.context, context, gold_logits)
             loss = self._loss(chunk, logits, logits if gold_logits is None else gold_logits, teacher_logits)
         if self.measure:
@@ -211,16 +225,19 @@ class _Step:
             loss.backward()
 
     def _rewrite(self, prefix: Prefix, chunk: Chunk, gold_logits: Tensor | None) -> Rows:
-        with self.stopwatch.part("mask"), torch.no_grad(), self.objective.autocast():
+        with self.stopwatch.part("mask"), torch.no_grad():
             imperfect = self.rewriter.rewrite(prefix, chunk, gold_logits)
             self._add("num_recovered", imperfect.recovered)
+            if not self.objective.shared_student:
+                # Autocast keeps weights as first converted, here without gradient: what learns needs its own.
+                torch.clear_autocast_cache()
         if self.sample and not self.result.sample:
             self.result.sample = imperfect.sample(chunk.rows[0])
         return imperfect.rows
 
     def _teach(self, teacher: Prefix, context: Rows) -> Tensor:
         made = self.objective
-        with self.stopwatch.part("teacher"), torch.no_grad(), made.autocast():
+        with self.stopwatch.part("teacher"), torch.no_grad():
             return teacher.logits(context.to(made.teacher.device)).to(made.device)
 
     def _loss(

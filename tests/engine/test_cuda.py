@@ -83,6 +83,14 @@ def test_shared_prefix_equals_naive(kind, name):
     assert torch.cosine_similarity(shared[1], naive[1], dim=0) > 0.98
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_pass_without_gradient_takes_none_from_the_next(shared):
+    student, teacher = pair()
+    made = objective(student, teacher, "cuda", shared=shared, name="kid")
+    made.accumulate([tiny.items(6)], {tiny.DATABASE: tiny.prefix()}, epoch=0)
+    assert all(parameter.grad is not None for parameter in student.parameters())
+
+
 def test_lora_with_dropout():
     student, teacher = pair()
     lora = settings.Lora(rank=4, alpha=8, dropout=0.1)
