@@ -81,7 +81,7 @@ class Student(Table):
     adapter: str | None = None
     """A peft adapter that is merged into the model first: a directory or "run:ID"."""
     keep_layers: list[int] | None = None
-    """The layers that are kept, ascending from 0; the others are dropped."""
+    """The layers that are kept, ascending from 0; the others are dropped. T5: of both stacks."""
     init: Literal["pretrained", "random"] = "pretrained"
     """pretrained = start from the model's weights; random = take its shape and tokenizer only."""
     lora: Lora | None = None
@@ -139,7 +139,7 @@ class Method(Table):
     mask_strategy: Literal["random", "uniform", "hard", "easy"] = "random"
     """kid: which tokens are masked; hard and easy go by the student's entropy."""
     rewrite: Literal["predict", "sample", "mask"] = "predict"
-    """kid: predict = the student's likeliest token; sample = drawn at method.temperature; mask = no rewriting."""
+    """kid: predict = the student's likeliest token; sample = one drawn at method.temperature; mask = none."""
     mask_token: str | None = Field(default=None, min_length=1)
     """kid: the token used as mask; left out: <s>, BOS, mask, unk or pad, the first that is not EOS."""
     mle_context: Literal["imperfect", "gold"] = "imperfect"
@@ -178,7 +178,7 @@ class Method(Table):
 
 class Data(Table):
     train: str = Field(default="demo/train", min_length=1)
-    """Training set: a name such as spider/train, or file:PATH of JSON lines."""
+    """Training set: a name such as spider/train, file:PATH of JSON lines, or text:PATH for another task."""
     eval: str = Field(default="demo/dev", min_length=1)
     """Evaluation set, named like data.train."""
     corrections: str | None = None

@@ -73,7 +73,25 @@ def _phase(what: Mapping[str, Any]) -> str:
 def _eval(what: Mapping[str, Any]) -> str:
     at = f" at step {count(what['step'])}" if what.get("step") is not None else ""
     who = str(what.get("split")).replace("_", " ")
-    return f"{who}: EX {number(what.get('ex'))} on {count(what.get('num_questions'))} questions{at}"
+    score = "exact match" if what.get("metric") == "exact_match" else "EX"
+    return f"{who}: {score} {number(what.get('ex'))} on {count(what.get('num_questions'))} questions{at}"
+
+
+def _reference(what: Mapping[str, Any]) -> str:
+    names = {"method_ms": "this method", "sft_ms": "shared-prefix SFT", "plain_sft_ms": "plain SFT"}
+    told = ", ".join(f"{name} {count(what.get(key))} ms" for key, name in names.items())
+    own, plain = what.get("method_ms"), what.get("plain_sft_ms")
+    relative = ""
+    if isinstance(own, int | float) and isinstance(plain, int | float) and plain > 0:
+        relative = f" ({own / plain:.2f} × plain SFT)"
+    return f"a step of the same batch at step {count(what.get('step'))}: {told}{relative}"
+
+
+def _divergences(what: Mapping[str, Any]) -> str:
+    names = {"fkl": "FKL", "rkl": "RKL", "jsd": "JSD", "tvd": "TVD", "student_entropy": "student's entropy",
+             "teacher_entropy": "teacher's entropy", "top1_agreement": "top-1 agreement"}  # fmt: skip
+    told = "  ".join(f"{name} {number(what[key])}" for key, name in names.items() if key in what)
+    return f"divergences at step {count(what.get('step'))}: {told}"
 
 
 def _run_end(what: Mapping[str, Any]) -> str:
@@ -87,6 +105,8 @@ _WORDS = {
     "phase": _phase,
     "step": _step,
     "eval": _eval,
+    "reference": _reference,
+    "divergences": _divergences,
     "checkpoint": lambda what: f"checkpoint at step {count(what.get('step'))}: {what.get('path')}",
     "warning": lambda what: f"warning: {what.get('message')}",
     "run_end": _run_end,

@@ -46,6 +46,8 @@ class Where:
 
     def judged_by(self, data: DataSet) -> DataSet:
         """The data set with the golds that count."""
+        if self.gold and data.kind == "text":
+            raise UsageError(f"--gold: its golds are SQL, and {data.name} is a text task", "leave it out")
         return with_golds(data, self.gold) if self.gold else data
 
 
@@ -90,6 +92,11 @@ def from_model(request: Request, where: Where, against: Sequence[Path], *, fresh
         where = _default(where, profile, spec)
         console.note(f"scoring on {where.names[0]}; --data names another set")
     sets = where.load()
+    if request.decode == "vote" and (texts := [data.name for data in sets if data.kind == "text"]):
+        raise UsageError(
+            f"--decode vote runs the SQL of its candidates, and {texts[0]} is a text task",
+            "choose greedy or beam",
+        )
     folders = [
         open_folder(
             replace(
@@ -128,8 +135,9 @@ def _default(where: Where, profile: Profile, spec: str) -> Where:
         return replace(where, names=[DEFAULT_DATA])
     made = runs.find(spec.removeprefix("run:").partition("/")[0]).info()
     name, databases, data_dir = profile.data.eval, profile.data.databases, made["data_dir"]
-    if name.startswith("file:"):
-        name = f"file:{Path(made['cwd'], Path(name.removeprefix('file:')).expanduser())}"
+    kind, colon, path = name.partition(":")
+    if colon and kind in ("file", "text"):
+        name = f"{kind}:{Path(made['cwd'], Path(path).expanduser())}"
     return replace(
         where,
         names=[name],

@@ -9,6 +9,7 @@ from typing import Any
 
 from engine import profile as profiles
 from engine import runs
+from engine.data import text_task
 from engine.errors import RunError, UsageError
 from engine.models.locate import run_student
 from engine.paths import typed_path
@@ -67,7 +68,7 @@ def choose(
 
     Raises:
         UsageError: more than one is named; an override that does not fit.
-        RunError: there is no such run.
+        RunError: there is no such run, or its student writes no SQL.
         ModelError: it has no student yet.
         ProfileError: there is no such profile.
     """
@@ -95,6 +96,11 @@ def _of_run(run: str, teacher: str | None, overrides: Sequence[str]) -> Choice:
     spec = str(chosen.student.model).removeprefix("run:")
     run_student(spec)  # raises where there is none
     made = runs.find(spec.partition("/")[0])
+    if text_task.is_text(chosen.data.train):
+        raise RunError(
+            f"the student of run {made.id} does not write SQL: it was trained on {chosen.data.train}",
+            f"kid eval --run {made.id} scores it; name a run that was trained on SQL",
+        )
     name = f"student of {spec.removesuffix('/last')}"
     return Choice(chosen, name, Path(made.info()["cwd"]))
 
@@ -119,7 +125,9 @@ def _from_here(model: str) -> str:
 
 def _is_done(run: Run) -> bool:
     try:
-        return has_student(run) and run.status()["state"] == "done"
+        if not has_student(run) or run.status()["state"] != "done":
+            return False
+        return not text_task.is_text(run.profile().data.train)
     except RunError:
         return False
 

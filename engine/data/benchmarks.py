@@ -9,11 +9,11 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from engine.data import hub
+from engine.data import hub, text_task
 from engine.data.items import fields, plain_name, read_items
 from engine.data.releases import SETS, Source, bases, first_file, inside
 from engine.data.schema import check_file
@@ -27,10 +27,11 @@ class Example:
     """Position in the data set's own order, before any filtering."""
     db_id: str
     question: str
+    """Of a text task: the prompt."""
     query: str
-    """Gold SQL, white space collapsed, final `;` removed."""
+    """Gold SQL, white space collapsed, final `;` removed. Of a text task: the completion as it stands."""
     database: Path
-    """The SQLite file."""
+    """The SQLite file. Of a text task: no file, but what names the item's context, as db_id does."""
     evidence: str = ""
     difficulty: str = ""
     """The release's own class of the item: BIRD's simple, moderate or challenging."""
@@ -45,6 +46,13 @@ class DataSet:
     """sha256 (hex) over the items and the databases' names and sizes."""
     tables: Mapping[str, Any]
     """db_id -> its entry in tables.json; may be empty."""
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    """Of a text task: db_id -> the context that it stands for."""
+
+    @property
+    def kind(self) -> Literal["sql", "text"]:
+        """sql: questions on databases, scored by running SQL. text: prompts, scored by exact match."""
+        return "text" if self.contexts else "sql"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,8 @@ def load(spec: str, data_dir: Path | None = None, databases: Path | None = None)
 
     Args:
         spec: a name in `SETS`; `file:PATH` of JSON lines, a JSON list or CSV, whose items have
-            db_id, question, query (or SQL) and perhaps evidence and difficulty; or `hf:…` (hub.py).
+            db_id, question, query (or SQL) and perhaps evidence and difficulty; `hf:…` (hub.py);
+            or `text:PATH` (text_task.py), which has no databases.
         data_dir: where data sets lie, before KID_DATA_DIR and the user's data folder.
         databases: a folder with DB_ID/DB_ID.sqlite to use in place of the data set's own.
 
@@ -82,6 +91,8 @@ def load(spec: str, data_dir: Path | None = None, databases: Path | None = None)
     """
     place = locate(spec, data_dir, databases)
     dataset = read(place)
+    if dataset.kind == "text":
+        return dataset
     files = {example.db_id: example.database for example in dataset.examples}
     missing = [db_id for db_id, file in files.items() if not file.is_file()]
     if missing:
@@ -105,6 +116,8 @@ def locate(spec: str, data_dir: Path | None = None, databases: Path | None = Non
     """
     if spec.startswith(hub.PREFIX):
         return _locate_hub(hub.parse(spec), data_dir, databases)
+    if text_task.is_text(spec):
+        return Place(spec, _OWN, (text_task.find_file(spec),), (), ())
     if spec.startswith("file:"):
         file = Path(spec.removeprefix("file:")).expanduser().absolute()
         if not file.is_file():
@@ -114,7 +127,7 @@ def locate(spec: str, data_dir: Path | None = None, databases: Path | None = Non
     if spec not in SETS:
         raise DataError(
             f"unknown data set '{spec}'",
-            f"{_nearest(spec, list(SETS))} file:PATH and hf:PATH read your own",
+            f"{_nearest(spec, list(SETS))} file:PATH, hf:PATH and text:PATH read your own",
         )
     source = SETS[spec]
     first = first_file(source, data_dir)
@@ -134,6 +147,8 @@ def read(place: Place) -> DataSet:
     Raises:
         DataError: a file that is malformed or empty; a key that is missing.
     """
+    if text_task.is_text(place.spec):
+        return _read_texts(place)
     if isinstance(place.items, hub.Reference):
         stored = list(hub.read(place.items))
     else:
@@ -152,6 +167,22 @@ def read(place: Place) -> DataSet:
     sizes = {db_id: file.stat().st_size for db_id, file in sorted(found.items())}
     contents = json.dumps([rows, sizes, tables], sort_keys=True)
     return DataSet(place.spec, examples, hashlib.sha256(contents.encode()).hexdigest(), tables)
+
+
+def _read_texts(place: Place) -> DataSet:
+    assert isinstance(place.items, tuple)
+    (file,) = place.items
+    rows = [text_task.fields(item, where) for where, item in read_items(file, column="prompt")]
+    if not rows:
+        raise DataError(f"{place.spec} is empty: no items in {file}", "give one prompt and completion a line")
+    names = [text_task.context_name(row["context"]) for row in rows]
+    examples = tuple(
+        Example(index, name, row["prompt"], row["completion"], Path(name))
+        for index, (name, row) in enumerate(zip(names, rows, strict=True))
+    )
+    fingerprint = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+    contexts = {name: row["context"] for name, row in zip(names, rows, strict=True)}
+    return DataSet(place.spec, examples, fingerprint, {}, contexts)
 
 
 def limited(data: DataSet, limit: int, seed: int) -> DataSet:

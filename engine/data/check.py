@@ -1,7 +1,7 @@
 """What is wrong with a data set, and which of its items cannot be scored honestly.
 
-Every gold query is run, as `kid eval` runs it. What stops an item from being scored is a
-problem; what makes its score say little is a note. `KINDS` names them all.
+Every gold query is run, as `kid eval` runs it; a text task has none. What stops an item from being
+scored is a problem; what makes its score say little is a note. `KINDS` names them all.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from engine.data.adapters import open_database
 from engine.data.benchmarks import DataSet, Example, Place, locate, read, read_tables
 from engine.data.reader import quote
 from engine.data.releases import SETS, bird_release
+from engine.data.text_task import same_text
 from engine.data.ties import break_ties
 from engine.errors import DatabaseError
 from engine.sql.compare import prepare
@@ -41,6 +42,7 @@ KINDS: Mapping[str, Kind] = {
     "empty_result": Kind("gold's own result is empty: it matches every empty result"),
     "empty_tables": Kind("databases with empty tables"),
     "no_entry": Kind("databases that are used, but not described in tables.json"),
+    "several": Kind("the same prompt with other completions: only one of them can be matched"),
     "not_here": Kind("databases in tables.json that are not here; no item uses them"),
 }
 _SHOWN = 60  # characters of a row in a message
@@ -68,7 +70,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `check` found.
+    """What `check` found. Of a text task, `num_databases` counts contexts.
 
     seconds: spent in SQLite by the distinct gold queries, together; `slowest` has the worst of them.
     """
@@ -85,6 +87,7 @@ class Report:
     seconds: float
     slowest: list[Timing]
     findings: list[Finding]
+    kind: str = "sql"
 
     def of(self, kind: str) -> list[Finding]:
         return [finding for finding in self.findings if finding.kind == kind]
@@ -117,6 +120,8 @@ def check(
     """
     place = locate(spec, data_dir, databases)
     dataset = read(place)
+    if dataset.kind == "text":
+        return _check_texts(dataset)
     files = {example.db_id: example.database for example in dataset.examples}
     findings = list(_size(dataset))
     empty: dict[Path, set[str]] = {}
@@ -154,6 +159,30 @@ def check(
         seconds=round(sum(timing.seconds for timing in timings), 6),
         slowest=sorted(timings, key=lambda timing: -timing.seconds)[:_SLOWEST],
         findings=sorted(findings, key=lambda finding: (order[finding.kind], finding.index or 0)),
+    )
+
+
+def _check_texts(dataset: DataSet) -> Report:
+    """A text task's items have been checked as they were read; what is left is whether they agree."""
+    first: dict[tuple[str, str], Example] = {}
+    findings = []
+    for example in dataset.examples:
+        known = first.setdefault((example.db_id, example.question), example)
+        if not same_text(known.query, example.query):
+            message = f"{_cut(repr(example.query))}; item {known.index} has {_cut(repr(known.query))}"
+            findings.append(Finding("several", example.db_id, message, example.index))
+    return Report(
+        name=dataset.name,
+        release="",
+        difficulties={},
+        num_examples=len(dataset.examples),
+        num_databases=len(dataset.contexts),
+        num_queries=0,
+        fingerprint=dataset.fingerprint,
+        seconds=0.0,
+        slowest=[],
+        findings=findings,
+        kind="text",
     )
 
 
@@ -245,5 +274,8 @@ def _described(place: Place, dataset: DataSet) -> Iterator[Finding]:
 
 def _shown(row: tuple) -> str:
     """A row in few characters; () stands for no row."""
-    text = " | ".join("NULL" if cell is None else str(cell) for cell in row) if row else "no row"
+    return _cut(" | ".join("NULL" if cell is None else str(cell) for cell in row) if row else "no row")
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,11 @@ _QUOTING = 'commas separate cells; put a text with a comma in "quotes", and doub
 _LONGEST_NAME = 200  # characters; with `.sqlite` behind it still a file's name
 
 
-def read_items(file: Path) -> Iterator[tuple[str, Any]]:
+def read_items(file: Path, column: str = "db_id") -> Iterator[tuple[str, Any]]:
     """(place, item) of a JSON list, JSON lines or CSV; the place names file and line or item.
+
+    Args:
+        column: one that a CSV file must have.
 
     Raises:
         DataError: the file cannot be read, or is malformed.
@@ -27,7 +30,7 @@ def read_items(file: Path) -> Iterator[tuple[str, Any]]:
         file, "the items", "JSON, JSON lines and CSV are read, in UTF-8; hf:FOLDER reads parquet files"
     )
     if file.suffix.lower() == ".csv":
-        yield from _csv_rows(text, file)
+        yield from _csv_rows(text, file, column)
     elif text.lstrip().startswith("["):
         yield from ((f"{file}, item {i}", item) for i, item in enumerate(_parse(text, file, 1)))
     else:
@@ -53,7 +56,8 @@ def fields(item: Any, place: str, questions: Sequence[str] = ("question",)) -> d
         key = next((key for key in keys if key in item), None)
         if key is None:
             has = ", ".join(map(str, item)) or "nothing"
-            raise DataError(f"{place}: no {' or '.join(keys)}", f"it has {has}; correct the file")
+            mend = "correct the file" if "prompt" not in item else "text:PATH reads prompts and completions"
+            raise DataError(f"{place}: no {' or '.join(keys)}", f"it has {has}; {mend}")
         if not isinstance(item[key], str) or not item[key].strip():
             raise DataError(f"{place}: {key} is not a text, or empty", "correct the file")
         row[field] = item[key]
@@ -68,6 +72,12 @@ def fields(item: Any, place: str, questions: Sequence[str] = ("question",)) -> d
         row["difficulty"] = str(item["difficulty"])
     if not row["query"]:
         raise DataError(f"{place}: query has no SQL but comments or semicolons", "correct the file")
+    require_unicode(row, place)
+    return row
+
+
+def require_unicode(row: Mapping[str, str], place: str) -> None:
+    """Raises DataError where a text is not valid Unicode."""
     try:
         "".join(row.values()).encode()
     except UnicodeEncodeError as error:
@@ -75,7 +85,6 @@ def fields(item: Any, place: str, questions: Sequence[str] = ("question",)) -> d
         raise DataError(
             f"{place}: a text is not valid Unicode ({error.reason})", "correct the file"
         ) from error
-    return row
 
 
 def plain_name(db_id: str) -> bool:
@@ -83,13 +92,13 @@ def plain_name(db_id: str) -> bool:
     return db_id not in (".", "..") and len(db_id) <= _LONGEST_NAME and not set(db_id) & set("/\\\0")
 
 
-def _csv_rows(text: str, file: Path) -> Iterator[tuple[str, dict[str, str]]]:
+def _csv_rows(text: str, file: Path, column: str) -> Iterator[tuple[str, dict[str, str]]]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     try:
         header = reader.fieldnames or ()
-        if header and "db_id" not in header:
+        if header and column not in header:
             raise DataError(
-                f"{file}: no column db_id",
+                f"{file}: no column {column}",
                 "the first line names the columns, commas between them;"
                 f" it is {','.join(header)[:_LONGEST_NAME]}",
             )

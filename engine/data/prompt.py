@@ -79,7 +79,7 @@ class Prompter:
                     "raise data.max_prompt_tokens",
                 )
             if step:
-                self._note(database, steps.describe(step))
+                self.note(database, steps.describe(step))
             self._prefixes[key] = steps.render(step)
         return self._prefixes[key]
 
@@ -107,7 +107,7 @@ class Prompter:
                 "raise data.max_suffix_tokens",
             )
         if step:
-            self._note(example.database, steps.describe(step))
+            self.note(example.database, steps.describe(step))
         return steps.render(step)
 
     def target(self, query: str) -> str:
@@ -125,7 +125,8 @@ class Prompter:
         step = bisect_left(range(num_steps + 1), True, lo=1, key=fits)
         return step if step <= num_steps else None
 
-    def _note(self, database: Path, phrase: str) -> None:
+    def note(self, database: Path, phrase: str) -> None:
+        """Keeps what did not fit, for `dropped`."""
         phrases = self._dropped.setdefault(database, [])
         if phrase not in phrases:
             phrases.append(phrase)

@@ -106,19 +106,25 @@ class Job:
         if len(kept) < total:
             self.writer.event(
                 "warning",
-                message=f"{total - len(kept)} of {total} training examples are left out: their SQL "
-                f"has more than data.max_answer_tokens = {profile.data.max_answer_tokens} tokens",
+                message=f"{total - len(kept)} of {total} training examples are left out: their answers "
+                f"have more than data.max_answer_tokens = {profile.data.max_answer_tokens} tokens",
             )
         if not kept:
             raise DataError(
                 f"no example of {data.name} has an answer of at most {profile.data.max_answer_tokens} tokens",
                 "raise data.max_answer_tokens",
             )
+        if unwritable := encoder.num_unwritable(kept):
+            self.writer.event(
+                "warning",
+                message=f"{unwritable} of {len(kept)} training answers hold what the tokenizer cannot write "
+                "(to T5's, '<' is unknown): the student cannot learn to write it either",
+            )
         if encoder.prompter.dropped:
             first, what = next(iter(encoder.prompter.dropped.items()))
             self.writer.event(
                 "warning",
-                message=f"prompts on {len(encoder.prompter.dropped)} databases are cut to "
+                message=f"prompts on {len(encoder.prompter.dropped)} databases or contexts are cut to "
                 f"data.max_prompt_tokens = {profile.data.max_prompt_tokens}; {Path(first).stem}: {what}",
             )
         return kept

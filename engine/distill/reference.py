@@ -16,6 +16,8 @@ import torch
 
 from engine.distill.objective import Objective
 from engine.models.encode import Item
+from engine.models.kind import is_encoder_decoder
+from engine.models.seq2seq import plain_inputs
 
 _LOGITS_BYTES = 2**30
 _IGNORED = -100
@@ -51,24 +53,34 @@ def plain_sft(
     rows = [([*prefixes[item.database], *item.suffix], item.answer) for group in groups for item in group]
     num_tokens = sum(len(answer) for _, answer in rows)
     for batch in _micro_batches(rows, student.config.vocab_size):
-        width = max(len(prompt) + len(answer) for prompt, answer in batch)
-        ids = torch.full((len(batch), width), objective.pad_id)
-        labels = torch.full_like(ids, _IGNORED)
-        for row, (prompt, answer) in enumerate(batch):
-            end = len(prompt) + len(answer)
-            ids[row, :end] = torch.tensor([*prompt, *answer])
-            labels[row, len(prompt) : end] = torch.tensor(answer)
-        lengths = torch.tensor([[len(prompt) + len(answer)] for prompt, answer in batch])
-        mask = (torch.arange(width) < lengths).long()
+        if is_encoder_decoder(student.config):
+            inputs = plain_inputs(student, *zip(*batch, strict=True))
+        else:
+            inputs = _padded(batch, objective.pad_id, device)
+        share = sum(len(answer) for _, answer in batch) / num_tokens
         with objective.autocast():
-            loss = student(
-                input_ids=ids.to(device),
-                attention_mask=mask.to(device),
-                labels=labels.to(device),
-                use_cache=False,
-                num_items_in_batch=num_tokens,
-            ).loss
+            loss = student(**inputs, use_cache=False).loss * share
         loss.backward()
+
+
+def _padded(
+    batch: list[tuple[list[int], tuple[int, ...]]], pad_id: int, device: torch.device
+) -> dict[str, torch.Tensor]:
+    """Prompts with their answers, padded; labels at the answers' tokens."""
+    width = max(len(prompt) + len(answer) for prompt, answer in batch)
+    ids = torch.full((len(batch), width), pad_id)
+    labels = torch.full_like(ids, _IGNORED)
+    for row, (prompt, answer) in enumerate(batch):
+        end = len(prompt) + len(answer)
+        ids[row, :end] = torch.tensor([*prompt, *answer])
+        labels[row, len(prompt) : end] = torch.tensor(answer)
+    lengths = torch.tensor([[len(prompt) + len(answer)] for prompt, answer in batch])
+    mask = (torch.arange(width) < lengths).long()
+    return {
+        "input_ids": ids.to(device),
+        "attention_mask": mask.to(device),
+        "labels": labels.to(device),
+    }
 
 
 def _micro_batches(

@@ -18,7 +18,8 @@ from typing import Any
 from engine import files
 from engine.errors import DataError
 
-SQL_KEYS = ("sql", "SQL", "prediction", "pred", "predicted_sql", "pred_sql", "predicted", "query")
+SQL_KEYS = ("sql", "SQL", "prediction", "pred", "predicted_sql", "pred_sql", "predicted", "query",
+            "completion")  # fmt: skip
 _BIRD_MARK = "----- bird -----"
 
 

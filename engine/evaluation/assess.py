@@ -86,7 +86,7 @@ def assess(
                     "names": [task.source, str(task.against.path)],
                     "origin": {"file": str(task.against.path), "sha256": task.against.sha256},
                 }
-            told["cases"] = cases(scored.items, executor, num_examples)
+            told["cases"] = cases(scored.items, executor, num_examples) if task.data.kind == "sql" else {}
             scores.append(scored)
             figures.append(told)
     mean = average(figures)

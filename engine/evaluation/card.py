@@ -16,6 +16,7 @@ _METRICS = {
     "ex_without_vacuous": "EX without vacuous items",
 }
 _POINTS = ("ves", "r_ves")  # of 100, not fractions
+_RULES = {"spider": "Spider's rules", "bird": "BIRD's rules", "text": "a text task"}
 
 
 def card(report: Mapping[str, Any], *, num_examples: int) -> str:
@@ -26,7 +27,8 @@ def card(report: Mapping[str, Any], *, num_examples: int) -> str:
         for kind, them in figures["cases"].items():
             lines += _cases(f"{kind}: examples of {figures['name']}", them[:num_examples])
     if len(report["sets"]) > 1 and report["average"]:
-        lines += [f"Average EX over the {len(report['sets'])} sets: {_cell(report['average'])}", ""]
+        name = " and ".join(dict.fromkeys(map(_name_of_ex, report["sets"])))
+        lines += [f"Average {name} over the {len(report['sets'])} sets: {_cell(report['average'])}", ""]
     several = len(report["sets"]) > 1
     lines += [
         f"**Note:** {figures['name'] + ': ' if several else ''}{note}"
@@ -40,8 +42,7 @@ def _set(figures: Mapping[str, Any]) -> Iterator[str]:
     count = f"{figures['num_counted']} items"
     if figures["gold_failed"]:
         count += f" ({figures['gold_failed']} more are not counted: their gold fails)"
-    rules = "BIRD's" if figures["rules"] == "bird" else "Spider's"
-    yield f"## {figures['name']}: {count}, {rules} rules"
+    yield f"## {figures['name']}: {count}, {_RULES[figures['rules']]}"
     if figures["release"]:
         yield f"Release: {figures['release']}."
     yield ""
@@ -51,13 +52,14 @@ def _set(figures: Mapping[str, Any]) -> Iterator[str]:
         ("metric", "score", "95 % interval"),
         [
             (name, shown(figures[key], key), shown_interval(figures[key], key))
-            for key, name in _METRICS.items()
+            for key, name in {**_METRICS, "ex": _name_of_ex(figures)}.items()
             if figures[key] and not (key == "ex_without_vacuous" and not figures["vacuous"])
         ],
     )
     yield ""
-    yield from _by_difficulty(figures["by_difficulty"])
-    yield ""
+    if figures["by_difficulty"]:
+        yield from _by_difficulty(figures["by_difficulty"])
+        yield ""
     if figures["errors"]:
         wrong = sum(part["first"] for part in figures["errors"].values())
         yield from _table(
@@ -71,7 +73,11 @@ def _set(figures: Mapping[str, Any]) -> Iterator[str]:
     if figures["exposure"]:
         yield from _exposure(figures["exposure"])
     if figures.get("against"):
-        yield from _against(figures["against"])
+        yield from _against(figures["against"], _name_of_ex(figures))
+
+
+def _name_of_ex(figures: Mapping[str, Any]) -> str:
+    return "exact match" if figures["metric"] == "exact_match" else _METRICS["ex"]
 
 
 def _by_difficulty(levels: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -113,10 +119,15 @@ def _exposure(told: Mapping[str, Any]) -> Iterator[str]:
         yield ""
 
 
-def _against(told: Mapping[str, Any]) -> Iterator[str]:
+def _against(told: Mapping[str, Any], name_of_ex: str) -> Iterator[str]:
     low, high = told["difference"]["interval"]
     yield from _table(
-        (f"EX on {told['num']} common items", "score", "95 % interval", "right where the other is wrong"),
+        (
+            f"{name_of_ex} on {told['num']} common items",
+            "score",
+            "95 % interval",
+            "right where the other is wrong",
+        ),
         [
             (name, shown(cell), shown_interval(cell), str(only))
             for name, cell, only in zip(

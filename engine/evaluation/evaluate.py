@@ -4,7 +4,8 @@
     scored.items[7].ex, scored.items[7].error_class
 
 Spider's rules: EX (with `test_suite` TS beside it) and exact set match. BIRD's: EX, soft-F1 and, timed,
-VES and R-VES. Figures over the items are made in `engine.evaluation.summary`.
+VES and R-VES. A text task: exact match, as `ex`. Figures over the items are made in
+`engine.evaluation.summary`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any, Literal
 from engine.data.benchmarks import DataSet, Example
 from engine.data.glance import readable
 from engine.data.releases import BIRD_LEVELS
-from engine.errors import KidError
+from engine.data.text_task import same_text
+from engine.errors import KidError, UsageError
 from engine.evaluation.answers import Answer, aligned
 from engine.evaluation.bird import BirdVerdict, score_bird
 from engine.evaluation.exact import exact_matches
@@ -30,13 +32,13 @@ from engine.sql.execute import Executor
 from engine.sql.hardness import hardness
 from engine.sql.names import name_hint
 
-Rules = Literal["spider", "bird"]
+Rules = Literal["spider", "bird", "text"]
 _NAME_ERRORS = ("unknown_table", "unknown_column", "ambiguous")
 
 
 @dataclass(frozen=True)
 class Options:
-    """How predictions are judged.
+    """How predictions are judged. A text task has nothing to choose.
 
     rules: None = BIRD's for bird/* sets and those with BIRD's levels of difficulty, Spider's for all others.
     timed: BIRD's rules: runs of each correct query for VES and R-VES; 0 = not timed.
@@ -51,6 +53,14 @@ class Options:
     test_suite: Path | None = None
 
     def rules_for(self, data: DataSet) -> Rules:
+        """Raises UsageError where rules of SQL are asked for, and there is none."""
+        if data.kind == "text":
+            if self != Options():
+                raise UsageError(
+                    f"{data.name} is a text task, scored by exact match: rules of SQL do not apply",
+                    "leave out --rules, --timed, --test-suite, --official, --plug-value, --keep-distinct",
+                )
+            return "text"
         if self.rules:
             return self.rules
         levels = {example.difficulty for example in data.examples}
@@ -85,6 +95,7 @@ def evaluate(
 
     Raises:
         KidError: no process for SQL can be started, or not one prediction fits a question.
+        UsageError: options of SQL for a text task.
     """
     by_position = aligned(answers, [example.index for example in data.examples])
     if not by_position:
@@ -99,17 +110,21 @@ def evaluate(
         examples = list(data.examples)
         given = [by_position.get(position, Answer("")) for position in range(len(examples))]
     rules = options.rules_for(data)
-    judge = _by_bird if rules == "bird" else _by_spider
-    items = judge(data, examples, [answer.sql for answer in given], options, executor, progress)
-    vacuous = Vacuity(executor)
+    predictions = [answer.sql for answer in given]
+    if rules == "text":
+        items = [_by_text(*pair) for pair in zip(examples, predictions, strict=True)]
+    else:
+        judge = _by_bird if rules == "bird" else _by_spider
+        vacuous = Vacuity(executor)
+        items = [
+            replace(_explained(item), vacuous=vacuous(example))
+            for item, example in zip(
+                judge(data, examples, predictions, options, executor, progress), examples, strict=True
+            )
+        ]
     items = [
-        replace(
-            _explained(item),
-            vacuous=vacuous(example),
-            num_tokens=answer.num_tokens,
-            milliseconds=answer.milliseconds,
-        )
-        for item, example, answer in zip(items, examples, given, strict=True)
+        replace(item, num_tokens=answer.num_tokens, milliseconds=answer.milliseconds)
+        for item, answer in zip(items, given, strict=True)
     ]
     notes += naming_notes(data, items, given, source) + gold_notes(items)
     return SetScore(data, rules, options, tuple(items), tuple(notes))
@@ -160,6 +175,20 @@ def _by_bird(
         _item(example, prediction, verdict, soft_f1=verdict.soft_f1, time_ratio=verdict.ratio)
         for example, prediction, verdict in zip(examples, predictions, verdicts, strict=True)
     ]
+
+
+def _by_text(example: Example, prediction: str) -> Item:
+    """A text task's item: right or not, with no difficulty and no classes of errors."""
+    return Item(
+        example.index,
+        example.db_id,
+        "",
+        example.question,
+        example.query,
+        prediction,
+        example.database,
+        ex=same_text(prediction, example.query),
+    )
 
 
 def _item(example: Example, prediction: str, verdict: Verdict | BirdVerdict, **metrics: Any) -> Item:

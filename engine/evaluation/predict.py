@@ -1,4 +1,4 @@
-"""A model's SQL for every question of a data set."""
+"""A model's answer to every question of a data set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from engine.sql.execute import Executor
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer: SQL on one line, its tokens (EOS included), and its share of the batch's time."""
+    """One answer: SQL on one line, its tokens (EOS included), and its share of the batch's time.
+
+    Of a text task `sql` is the text as it was generated.
+    """
 
     index: int
     sql: str
@@ -96,7 +99,7 @@ def predict(
         milliseconds = (time.perf_counter() - began) * 1000 / len(batch)
         for position, ids in zip(batch, answers, strict=True):
             found[position] = Prediction(
-                examples[position].index, encoder.decode(ids), len(ids), milliseconds
+                examples[position].index, encoder.decode(ids, database), len(ids), milliseconds
             )
         on_batch([found[position] for position in batch])
         progress(len(examples) - len(left) + len(found), len(examples))

@@ -10,10 +10,16 @@ from engine.data.benchmarks import DataSet
 from engine.distill.checkpoint import Progress
 from engine.evaluation.card import shown, shown_interval
 from engine.evaluation.scorer import Scorer, Scores
+from engine.evaluation.summary import metric
 from engine.profile import Profile
 from engine.runs import Run
 
 _POOR_TEACHER = 0.10
+_METRICS = {
+    "execution_accuracy": ("Execution accuracy (EX)", "EX"),
+    "exact_match": ("Exact match (white space around an answer aside)", "exact match"),
+}
+"""What a score is -> its full name and its short one."""
 
 
 def write(
@@ -31,6 +37,7 @@ def write(
         "run": run.id,
         "profile": profile.name,
         "method": profile.method.model_dump(),
+        "metric": metric(data[1].kind),
         "ex": {
             role: results[role].ex if role in results else None
             for role in ("teacher", "student_before", "student")
@@ -45,8 +52,8 @@ def write(
             part: {"name": entry.name, "num_examples": len(entry.examples), "fingerprint": entry.fingerprint}
             for part, entry in zip(("train", "eval"), data, strict=True)
         },
-        "recorded": _recorded(profile, progress.step),
-        "warnings": _warnings(results),
+        "recorded": _recorded(profile, progress.step) if data[1].kind == "sql" else [],  # they are EX
+        "warnings": _warnings(results, _METRICS[metric(data[1].kind)][1]),
     }
     files.write_json(run.path / "report.json", report)
     files.write_text(run.path / "report.md", markdown(report))
@@ -55,14 +62,17 @@ def write(
 def markdown(report: Mapping[str, Any]) -> str:
     """The report for people."""
     ex, scores = report["ex"], report["scores"]
+    title, name_of_ex = _METRICS[report["metric"]]
+    runs = report["metric"] == "execution_accuracy"  # a text is not run
     lines = [
         f"# {report['run']}: {report['method']['name']} on {report['data']['train']['name']}",
         "",
-        f"Execution accuracy (EX) on {report['num_questions']} questions of "
-        f"{report['data']['eval']['name']}:",
+        f"{title} on {report['num_questions']} questions of {report['data']['eval']['name']}:",
         "",
-        "| model | parameters | EX | 95 % interval | runs without error | ms per answer |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        f"| model | parameters | {name_of_ex} | 95 % interval |"
+        + " runs without error |" * runs
+        + " ms per answer |",
+        "| --- | ---: | ---: | ---: | ---: |" + " ---: |" * runs,
     ]
     for role, name in (
         ("teacher", "teacher"),
@@ -71,9 +81,10 @@ def markdown(report: Mapping[str, Any]) -> str:
     ):
         if ex[role] is not None:
             size = report["parameters"]["teacher" if role == "teacher" else "student"]
+            executable = f" {shown(scores[role]['executable'])} |" * runs
             lines.append(
                 f"| {name} | {_millions(size)} | {ex[role]:.3f} | {shown_interval(scores[role]['ex'])} "
-                f"| {shown(scores[role]['executable'])} | {scores[role]['answers']['ms']:.1f} |"
+                f"|{executable} {scores[role]['answers']['ms']:.1f} |"
             )
     for entry in report["recorded"]:
         lines += [
@@ -81,10 +92,12 @@ def markdown(report: Mapping[str, Any]) -> str:
             f"For comparison, recorded: {entry['label']} ({entry['steps']} steps) reached "
             f"EX {entry['ex']:.3f} with `{entry['command']}`.",
         ]
-    lines += ["", *_by_hardness(scores), ""]
+    lines.append("")
+    if scores["student"]["by_difficulty"]:
+        lines += [*_by_hardness(scores), ""]
     best = report["best"]
     if best["step"] != report["steps"]:
-        lines += [f"The best student was seen at step {best['step']}: EX {best['ex']:.3f}.", ""]
+        lines += [f"The best student was seen at step {best['step']}: {name_of_ex} {best['ex']:.3f}.", ""]
     lines.append(
         f"Trained for {report['steps']} steps in {report['train_seconds']:.0f} s "
         f"on {report['data']['train']['num_examples']} examples."
@@ -107,12 +120,12 @@ def _by_hardness(scores: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _warnings(results: Mapping[str, Scores]) -> list[str]:
+def _warnings(results: Mapping[str, Scores], name_of_ex: str) -> list[str]:
     found = []
     if teacher := results.get("teacher"):
         if teacher.ex < _POOR_TEACHER:
             found.append(
-                f"the teacher's EX is {teacher.ex:.3f}: it has little to teach; "
+                f"the teacher's {name_of_ex} is {teacher.ex:.3f}: it has little to teach; "
                 "tune it first with a -teacher profile"
             )
         if teacher.ex < results["student"].ex:

@@ -1,4 +1,4 @@
-"""Scores a model inside a run: answers, execution, events; each result kept for a resumed run."""
+"""Scores a model inside a run: answers, their judgement, events; each result kept for a resumed run."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from engine import files, settings
-from engine.data.benchmarks import DataSet
+from engine.data.benchmarks import DataSet, Example
+from engine.data.text_task import same_text
 from engine.distill.control import Control
 from engine.evaluation.answers import Answer
 from engine.evaluation.evaluate import Options, SetScore, evaluate
 from engine.evaluation.items import Item
 from engine.evaluation.predict import Prediction, predict
 from engine.evaluation.sample import stratified
-from engine.evaluation.summary import summarise
+from engine.evaluation.summary import metric, summarise
 from engine.models.encode import Encoder
 from engine.provenance import usable_cores
 from engine.run_writer import RunWriter
@@ -27,6 +28,8 @@ _NAMES = {
     "student_before": "scoring the student before training",
     "student": "scoring the student",
 }
+_PREDICTIONS = {"student": "predictions.jsonl", "student_before": "predictions-before.jsonl"}
+"""The roles whose answers are kept, and where."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,10 @@ class Scores:
 
 
 class Scorer:
-    """Answers the run's evaluation questions with a model and runs the SQL in guarded child processes."""
+    """Answers the run's evaluation questions with a model and judges the answers.
+
+    SQL is run in guarded child processes; the texts of a text task are compared.
+    """
 
     def __init__(
         self,
@@ -56,6 +62,24 @@ class Scorer:
         self.data = data
         self.examples = stratified(data.examples, eval_settings.limit)
         self.results: dict[str, Scores] = {}
+        if data.kind == "text":
+            self._warn_of_lost()
+
+    def _warn_of_lost(self) -> None:
+        """Says how many of a text task's completions no answer can match, whatever the model learns."""
+        lost = [example for example in self.examples if not self._can_be_written(example)]
+        if lost:
+            self.writer.event(
+                "warning",
+                message=f"{len(lost)} of {len(self.examples)} completions of {self.data.name} cannot be"
+                f" matched (first item {lost[0].index}): they have more than data.max_answer_tokens ="
+                f" {self.max_new_tokens} tokens, or characters that the tokenizer cannot write",
+            )
+
+    def _can_be_written(self, example: Example) -> bool:
+        ids = self.encoder.answer(example.query, example.database)
+        written = self.encoder.decode(ids[: self.max_new_tokens], example.database)
+        return same_text(written, example.query)
 
     def score(self, model: Any, role: str, step: int | None = None) -> Scores:
         """Scores a model as `teacher`, `student_before` or `student`.
@@ -85,6 +109,7 @@ class Scorer:
             "eval",
             step=step,
             split=role,
+            metric=metric(self.data.kind),
             ex=scores.ex,
             num_questions=scores.num_questions,
             by_hardness={
@@ -97,9 +122,9 @@ class Scorer:
         self._probe(role, step, scored.items)
         self.results[role] = scores
         if step is None:
+            if role in _PREDICTIONS:  # first: where the scores are kept, nothing is done again
+                self._write_predictions(scored.items, _PREDICTIONS[role])
             files.write_json(kept, asdict(scores))
-            if role == "student":
-                self._write_predictions(scored.items)
         return scores
 
     def _judge(self, predictions: Sequence[Prediction]) -> SetScore:
@@ -132,7 +157,7 @@ class Scorer:
         ]
         self.writer.event("probe", step=step, split=role, answers=answers)
 
-    def _write_predictions(self, items: Sequence[Item]) -> None:
+    def _write_predictions(self, items: Sequence[Item], name: str) -> None:
         lines = [
             json.dumps(
                 {
@@ -150,7 +175,7 @@ class Scorer:
             )
             for item in items
         ]
-        files.write_text(self.run.path / "predictions.jsonl", "\n".join(lines) + "\n")
+        files.write_text(self.run.path / name, "\n".join(lines) + "\n")
 
 
 def _scores(scored: SetScore) -> Scores:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from engine.data.releases import BIRD_LEVELS, bird_release
 from engine.errors import DataError
@@ -18,12 +18,18 @@ from engine.evaluation.statistics import bootstrap_interval, mcnemar, mean_inter
 from engine.sql.hardness import LEVELS
 
 
+def metric(kind: Literal["sql", "text"]) -> str:
+    """What `ex` is on a data set of this kind, as files name it."""
+    return "exact_match" if kind == "text" else "execution_accuracy"
+
+
 def summarise(scored: SetScore) -> dict[str, Any]:
     """The figures of one data set.
 
-    `ex` and all other accuracies are over the items whose gold runs; each is {"value", "interval": the
-    bootstrap's 95 %, "num"}, or None where there is nothing to take it over.
+    `metric` says what `ex` is. It and all other accuracies are over the items whose gold runs; each is
+    {"value", "interval": the bootstrap's 95 %, "num"}, or None where there is nothing to take it over.
     """
+    text = scored.data.kind == "text"
     counted = [item for item in scored.items if not item.gold_failed]
     wrong = [item for item in counted if not item.ex]
     return {
@@ -31,13 +37,14 @@ def summarise(scored: SetScore) -> dict[str, Any]:
         "fingerprint": scored.data.fingerprint,
         "release": bird_release(Counter(example.difficulty for example in scored.data.examples)),
         "rules": scored.rules,
+        "metric": metric(scored.data.kind),
         "num_questions": len(scored.items),
         "num_counted": len(counted),
         "gold_failed": len(scored.items) - len(counted),
         "vacuous": sum(item.vacuous for item in counted),
         "ex": accuracy(item.ex for item in counted),
         "ex_without_vacuous": accuracy(item.ex for item in counted if not item.vacuous),
-        "executable": accuracy(item.executable for item in counted),
+        "executable": accuracy(None if text else item.executable for item in counted),
         "exact_match": accuracy(item.exact_match for item in counted),
         "test_suite": accuracy(item.test_suite for item in counted),
         "soft_f1": accuracy(item.soft_f1 for item in counted),
@@ -50,7 +57,7 @@ def summarise(scored: SetScore) -> dict[str, Any]:
                     for metric in ("ex", "exact_match", "test_suite", "soft_f1")
                 },
             }
-            for level, items in _by_difficulty(counted).items()
+            for level, items in ({} if text else _by_difficulty(counted)).items()
         },
         "errors": _errors(wrong),
         "answers": _cost(scored.items),

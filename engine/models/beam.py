@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.models.generate import Rollout
+from engine.models.generate import start_rollout
 from engine.models.prefix import SharedPrefix
 
 
@@ -48,7 +48,7 @@ def beams(
 
     Arguments not named here are those of `generate`.
     """
-    rollout = Rollout(
+    rollout = start_rollout(
         model,
         prefix,
         suffixes,

@@ -6,6 +6,7 @@ a shared prefix stands for is the same everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from engine import settings
 from engine.data import benchmarks
 from engine.data.benchmarks import DataSet, Example
 from engine.data.prompt import Prompter
+from engine.data.text_task import TextPrompter
 from engine.errors import ModelError
 
 
@@ -37,6 +39,9 @@ class Encoder:
 
     `plain`: BOS (where the tokenizer has one), prefix, suffix, answer, EOS.
     `chat`: the same text as the user's turn of the model's chat template.
+
+    What stands for a database may also be the context of a text task (`add` tells): then prefix, suffix and
+    answer are context, prompt and completion, to the letter.
     """
 
     def __init__(self, tokenizer: Any, data: settings.Data) -> None:
@@ -50,6 +55,14 @@ class Encoder:
         )
         self._head, self._tail = _template(tokenizer) if data.prompt_format == "chat" else ("", "")
         self._bos = [tokenizer.bos_token_id] if not self._head and tokenizer.bos_token_id is not None else []
+        self._texts = TextPrompter(
+            self.ids,
+            data.max_prompt_tokens,
+            data.max_suffix_tokens,
+            self._head,
+            self._tail,
+            self.prompter.note,
+        )
         self._evidence = data.evidence
         self._entries: dict[Path, Any] = {}
         self._prefixes: dict[Path, list[int]] = {}
@@ -59,6 +72,7 @@ class Encoder:
 
     def add(self, data: DataSet) -> None:
         """Makes a data set's own words about its databases (tables.json) part of their prefixes."""
+        self._texts.add(data.contexts)
         for example in data.examples:
             self._entries[example.database] = data.tables.get(example.db_id)
 
@@ -72,19 +86,29 @@ class Encoder:
         self.prompter.forget(database)
 
     def prefix(self, database: Path) -> list[int]:
-        """Instructions and schema of a database. Kept: it is the same for every question."""
+        """Instructions and schema of a database. Kept: it is the same for every question.
+
+        Never empty: without context and BOS it is EOS, with which models that have no BOS begin a document.
+        """
         if database not in self._prefixes:
-            text = self._head + self.prompter.prefix(database, self._entries.get(database))
-            self._prefixes[database] = self._bos + self.ids(text)
+            if database in self._texts:
+                ids = self._texts.prefix(database)
+            else:
+                ids = self.ids(self._head + self.prompter.prefix(database, self._entries.get(database)))
+            self._prefixes[database] = self._bos + ids or [self.eos_id]
         return self._prefixes[database]
 
     def suffix(self, example: Example) -> list[int]:
+        if example.database in self._texts:
+            return self._texts.suffix(example.database, example.question)
         if not self._evidence:
             example = replace(example, evidence="")
         return self.ids(self.prompter.suffix(example) + self._tail)
 
-    def answer(self, query: str) -> list[int]:
-        return [*self.ids(self.prompter.target(query)), self.eos_id]
+    def answer(self, query: str, database: Path | None = None) -> list[int]:
+        """An answer's ids, EOS at the end. `database`: what it is about; a context's is left as it is."""
+        text = query if database in self._texts else self.prompter.target(query)
+        return [*self.ids(text), self.eos_id]
 
     def items(self, data: DataSet) -> list[Item]:
         """Every example of a data set as token ids."""
@@ -93,19 +117,25 @@ class Encoder:
                 example.index,
                 example.database,
                 tuple(self.suffix(example)),
-                tuple(self.answer(example.query)),
+                tuple(self.answer(example.query, example.database)),
             )
             for example in data.examples
         ]
 
-    def decode(self, ids: list[int]) -> str:
-        """Generated ids as SQL on one line, up to EOS."""
+    def num_unwritable(self, items: Sequence[Item]) -> int:
+        """Items whose answer the tokenizer cannot write: it holds the unknown token, as '<' is in T5's."""
+        return sum(self.tokenizer.unk_token_id in item.answer[:-1] for item in items)
+
+    def decode(self, ids: list[int], database: Path | None = None) -> str:
+        """Generated ids up to EOS: SQL on one line; where `database` is a context, the text as it stands."""
+        if database in self._texts:
+            return self.text(ids, clean_up_tokenization_spaces=False)
         return " ".join(self.text(ids).split())
 
-    def text(self, ids: list[int]) -> str:
-        """Generated ids as they stand, up to EOS."""
+    def text(self, ids: list[int], **options: bool) -> str:
+        """Generated ids as they stand, up to EOS. `options`: of the tokenizer's own decoding."""
         end = ids.index(self.eos_id) if self.eos_id in ids else len(ids)
-        return self.tokenizer.decode(ids[:end], skip_special_tokens=True)
+        return self.tokenizer.decode(ids[:end], skip_special_tokens=True, **options)
 
 
 def _template(tokenizer: Any) -> tuple[str, str]:

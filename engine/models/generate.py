@@ -1,7 +1,7 @@
 """Answers from a model, many questions on one database at once, behind one shared prefix.
 
-Here: the rows that grow token by token (`Rollout`), and greedy decoding. Beam search (beam.py)
-and sampling (sample.py) steer the same rows.
+Here: the rows that grow token by token (`Rollout`; an encoder–decoder's are in seq2seq.py), and greedy
+decoding. Beam search (beam.py) and sampling (sample.py) steer the same rows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from engine.models.cache import start_cache
+from engine.models.kind import is_encoder_decoder
 from engine.models.prefix import SharedPrefix
+from engine.models.seq2seq import EncoderDecoderRollout
 
 
 @torch.inference_mode()
@@ -37,12 +39,36 @@ def generate(
     Returns:
         Ids up to and with EOS, or `max_new_tokens` of them.
     """
-    rollout = Rollout(model, prefix, suffixes, max_new_tokens=max_new_tokens, pad_id=pad_id, shared=shared)
+    rollout = start_rollout(
+        model, prefix, suffixes, max_new_tokens=max_new_tokens, pad_id=pad_id, shared=shared
+    )
     return finish(rollout, lambda logits, rows, step: logits.argmax(-1), max_new_tokens, eos_id)
 
 
+def start_rollout(
+    model: Any,
+    prefix: SharedPrefix | Sequence[int],
+    suffixes: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    pad_id: int,
+    shared: bool,
+    copies: int = 1,
+) -> Rollout | EncoderDecoderRollout:
+    """The rows of a model's kind, none of them begun. Arguments are those of `Rollout`."""
+    if is_encoder_decoder(model.config):
+        assert not isinstance(prefix, SharedPrefix)
+        return EncoderDecoderRollout(model, prefix, suffixes, copies=copies)
+    return Rollout(
+        model, prefix, suffixes, max_new_tokens=max_new_tokens, pad_id=pad_id, shared=shared, copies=copies
+    )
+
+
 def finish(
-    rollout: Rollout, choose: Callable[[Tensor, list[int], int], Tensor], max_new_tokens: int, eos_id: int
+    rollout: Rollout | EncoderDecoderRollout,
+    choose: Callable[[Tensor, list[int], int], Tensor],
+    max_new_tokens: int,
+    eos_id: int,
 ) -> list[list[int]]:
     """Lets every row grow by itself to its end.
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from engine import runs
 from engine.errors import ModelError
+from engine.models.kind import model_class
 from engine.models.locate import Source, locate, run_student
 from engine.models.memory import require_memory
 
@@ -41,7 +42,7 @@ def load_model(
     dtype: torch.dtype = torch.float32,
     random_init: bool = False,
 ) -> PreTrainedModel:
-    """A causal language model on the CPU, in evaluation mode, with `adapter` merged into it.
+    """A language model of either kind (kind.py) on the CPU, in evaluation mode, with `adapter` merged in.
 
     Args:
         spec: see locate.py.
@@ -61,9 +62,9 @@ def load_model(
             config = AutoConfig.from_pretrained(**source.arguments)
             require_memory(config, dtype, spec)
             if random_init:
-                model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+                model = model_class(config).from_config(config, dtype=dtype)
             else:
-                model = AutoModelForCausalLM.from_pretrained(**source.arguments, dtype=dtype)
+                model = model_class(config).from_pretrained(**source.arguments, dtype=dtype)
                 if source.gguf_file:
                     _forget_gguf(model)
         adapter_folders = []

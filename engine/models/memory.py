@@ -8,14 +8,13 @@ import psutil
 import torch
 
 from engine.errors import ModelError
+from engine.models.kind import model_class
 
 
 def count_parameters(config: Any) -> int:
-    """The number of parameters of a causal language model, from its configuration alone."""
-    from transformers import AutoModelForCausalLM
-
+    """The number of parameters of a language model, from its configuration alone."""
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+        model = model_class(config).from_config(config)
     return sum(parameter.numel() for parameter in model.parameters())
 
 

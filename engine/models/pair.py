@@ -10,7 +10,8 @@ import torch
 from transformers import PreTrainedModel
 
 from engine.errors import ModelError
-from engine.models.load import DTYPES, load_model, load_tokenizer
+from engine.models.kind import lora_task, require_same_kind
+from engine.models.load import DTYPES, load_config, load_model, load_tokenizer
 from engine.models.shrink import keep_layers
 from engine.profile import Profile
 from engine.settings import Student, Teacher
@@ -29,8 +30,9 @@ def build_pair(profile: Profile) -> Pair:
     """Loads teacher and student, both on their devices, checked to share one vocabulary.
 
     Raises:
-        ModelError: see `load_model`; also for tokenizers that differ.
+        ModelError: see `load_model`; also for kinds of model and tokenizers that differ.
     """
+    require_one_kind(profile)
     tokenizer = load_tokenizer(student_spec(profile))
     teacher: Any = None
     if profile.teacher:
@@ -52,6 +54,13 @@ def student_spec(profile: Profile) -> str:
     spec = profile.student.model or (profile.teacher.model if profile.teacher else None)
     assert spec, "the profile's own checks see to it"
     return spec
+
+
+def require_one_kind(profile: Profile) -> None:
+    """Raises ModelError where only one of teacher and student is an encoder–decoder model."""
+    teacher, student = profile.teacher and profile.teacher.model, profile.student.model
+    if teacher and student and teacher != student:
+        require_same_kind(load_config(teacher), load_config(student), teacher, student)
 
 
 def build_teacher(teacher: Teacher) -> PreTrainedModel:
@@ -105,7 +114,7 @@ def add_lora(model: PreTrainedModel, student: Student) -> Any:
             lora_alpha=student.lora.alpha,  # type: ignore[arg-type]  # peft divides it: any number does
             lora_dropout=student.lora.dropout,
             target_modules=student.lora.targets,
-            task_type="CAUSAL_LM",
+            task_type=lora_task(model.config),
         ),
     )
 
@@ -128,6 +137,9 @@ def require_same_tokens(teacher: Any, student: Any, teacher_name: str, student_n
 
 def choose_device(name: str) -> torch.device:
     """`auto` is the first GPU where there is one, else the CPU."""
+    # cuDNN's attention makes a plan for every new shape, and nearly every batch has a new one. After some
+    # hundreds of them it failed (torch 2.11, H100); torch's own kernels need none.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     if name != "auto":
         try:
             return torch.empty(0, device=name).device

@@ -8,20 +8,23 @@ give the same numbers:
     SharedPrefix   runs the prefix once into a cache; rows continue from the expanded cache
     NaivePrefix    runs prefix + row for every row: the reference, and the fallback
 
+Encoder–decoder models have a form of their own (seq2seq.py).
+
 Rows are padded on the right. Under a causal mask no real token sees a pad, so no mask is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from engine.models.head import read_at
+from engine.models.kind import is_encoder_decoder
 from engine.models.rows import Rows
+from engine.models.seq2seq import EncoderDecoderPrefix
 
 # Model types whose attention is full and whose positions count on from a cache, each compared
 # with the naive step in tests/engine/test_prefix.py. Others run naively, and say so.
@@ -39,6 +42,8 @@ class Prefix(Protocol):
 def shareable(model: Any) -> str | None:
     """None where sharing is exact for this model as it is set, else the reason why it is not."""
     config = model.config
+    if is_encoder_decoder(config):
+        return "it is an encoder–decoder model, whose encoder reads prefix and question together"
     if config.model_type not in EXACT_TYPES:
         return f"sharing is not proven exact for '{config.model_type}' models"
     layer_types = getattr(config, "layer_types", None) or []
@@ -51,7 +56,12 @@ def shareable(model: Any) -> str | None:
 
 
 def open_prefix(model: Any, ids: Tensor, *, shared: bool) -> Prefix:
-    """A prefix in the form that `shared` asks for. `ids`: [P]. Honours torch's gradient mode."""
+    """A prefix in the form that `shared` asks for; an encoder–decoder's is never shared.
+
+    `ids`: [P]. Honours torch's gradient mode.
+    """
+    if is_encoder_decoder(model.config):
+        return EncoderDecoderPrefix(model, ids)
     return SharedPrefix(model, ids) if shared else NaivePrefix(model, ids)
 
 
@@ -70,7 +80,7 @@ class SharedPrefix:
     def __init__(self, model: Any, ids: Tensor, chunk: int | None = None) -> None:
         self.model: Any = model
         cache = DynamicCache(config=model.config)
-        with _read_at(model, ids.new_empty(0), ids.new_empty(0)):
+        with read_at(model, ids.new_empty(0), ids.new_empty(0)):
             for part in ids.split(chunk or len(ids)):
                 model(input_ids=part[None], past_key_values=cache, use_cache=True)
         layers: list[Any] = cache.layers
@@ -93,7 +103,7 @@ class SharedPrefix:
         return cache
 
     def logits(self, rows: Rows) -> Tensor:
-        with _read_at(self.model, rows.rows, rows.columns):
+        with read_at(self.model, rows.rows, rows.columns):
             output = self.model(
                 input_ids=rows.ids, past_key_values=self.cache(rows.ids.shape[0]), use_cache=True
             )
@@ -120,25 +130,8 @@ class NaivePrefix:
 
     def logits(self, rows: Rows) -> Tensor:
         whole = torch.cat([self.ids.expand(rows.ids.shape[0], -1), rows.ids], dim=1)
-        with _read_at(self.model, rows.rows, rows.columns + self.ids.shape[0]):
+        with read_at(self.model, rows.rows, rows.columns + self.ids.shape[0]):
             return self.model(input_ids=whole, use_cache=False).logits[0]
 
     def backward(self) -> None:
         """Nothing is held back: the rows' own backward passes went all the way."""
-
-
-@contextmanager
-def _read_at(model: Any, rows: Tensor, columns: Tensor) -> Iterator[None]:
-    """Lets the model's head see only the hidden states at (rows, columns), as [1, N, D].
-
-    What the model does to logits after its head (scaling, soft caps) still happens.
-    """
-
-    def gather(_: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (inputs[0][rows, columns][None], *inputs[1:])
-
-    hook = model.get_output_embeddings().register_forward_pre_hook(gather)
-    try:
-        yield
-    finally:
-        hook.remove()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.models.generate import Rollout, finish
+from engine.models.generate import finish, start_rollout
 from engine.models.prefix import SharedPrefix
 
 
@@ -46,7 +46,7 @@ def sample(
         [suffix][temperature] ids up to and with EOS, or `max_new_tokens` of them.
     """
     num_samples = len(temperatures)
-    rollout = Rollout(
+    rollout = start_rollout(
         model,
         prefix,
         suffixes,

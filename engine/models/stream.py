@@ -15,7 +15,10 @@ import torch
 from torch import Tensor
 
 from engine.models.cache import start_cache
-from engine.models.prefix import SharedPrefix
+from engine.models.kind import is_encoder_decoder
+from engine.models.prefix import SharedPrefix, open_prefix
+from engine.models.rows import answer_rows
+from engine.models.seq2seq import EncoderDecoderRollout
 
 CHUNK = 128  # prompt tokens in one pass: a cancelled answer is given up between two passes
 NUM_GUESSED = 8  # tokens read ahead at most
@@ -59,10 +62,14 @@ def stream(
         known: ids in which continuations are looked up, such as the whole prompt's. Needs `shared`.
         restriction: of what may follow; its greedy choice is among what it leaves.
     """
-    if not shared:
+    row: _Row | _EncoderDecoderRow
+    if not shared or is_encoder_decoder(model.config):
         assert not isinstance(prefix, SharedPrefix)
         suffix, prefix, known = [*prefix, *suffix], [], ()
-    row = _Row(model, prefix, len(suffix) + max_new_tokens + NUM_GUESSED)
+    if is_encoder_decoder(model.config):
+        row = _EncoderDecoderRow(model)
+    else:
+        row = _Row(model, prefix, len(suffix) + max_new_tokens + NUM_GUESSED)
     text = list(known)
     read, logits = list(suffix), row.read(suffix, 1)
     left = max_new_tokens
@@ -94,8 +101,11 @@ def probabilities(
     """The probability of each token of an answer that was found in another way. Arguments: see `stream`."""
     if not isinstance(prefix, SharedPrefix):
         suffix, prefix = [*prefix, *suffix], []
-    row = _Row(model, prefix, len(suffix) + len(answer))
-    logits = row.read([*suffix, *answer[:-1]], len(answer))
+    if is_encoder_decoder(model.config):
+        logits = _read_answer(model, suffix, answer)
+    else:
+        row = _Row(model, prefix, len(suffix) + len(answer))
+        logits = row.read([*suffix, *answer[:-1]], len(answer))
     chosen = torch.tensor(answer, device=logits.device)[:, None]
     return logits.float().softmax(-1).gather(1, chosen)[:, 0].tolist()
 
@@ -116,6 +126,13 @@ def _look_up(text: list[int], num: int) -> list[int]:
             if text[start] == last[0] and text[start : start + length] == last:
                 return text[start + length : start + length + num]
     return []
+
+
+def _read_answer(model: Any, prompt: Sequence[int], answer: Sequence[int]) -> Tensor:
+    """[len(answer), V] an encoder–decoder's logits at each token of an answer."""
+    device = next(model.parameters()).device
+    opened = open_prefix(model, torch.tensor([], dtype=torch.long, device=device), shared=False)
+    return opened.logits(answer_rows([prompt], [answer], 0, device))
 
 
 class _Row:
@@ -147,3 +164,23 @@ class _Row:
             self._length -= num
             for layer in self._cache.layers:
                 layer.cut(self._length)
+
+
+class _EncoderDecoderRow:
+    """One answer of an encoder–decoder, which grows by one token at a time."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._rollout: EncoderDecoderRollout | None = None
+
+    def read(self, ids: Sequence[int], num_logits: int) -> Tensor:
+        """[1, V] next-token logits: first behind the question `ids`, then behind the token in `ids`."""
+        if self._rollout is None:
+            self._rollout = EncoderDecoderRollout(self._model, [], [ids])
+        else:
+            (token,) = ids
+            self._rollout.append(torch.tensor([token], device=self._rollout.device))
+        return self._rollout.logits()
+
+    def forget(self, num: int) -> None:
+        assert not num, "an encoder–decoder reads no guesses ahead"

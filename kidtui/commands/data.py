@@ -40,7 +40,7 @@ def list_(data_dir: DataDir = None, as_json: Json = False) -> None:
 @app.command()
 def check(
     spec: Annotated[
-        str, typer.Argument(metavar="SET", help="Such as spider/dev, file:PATH, hf:PATH or hf:OWNER/NAME.")
+        str, typer.Argument(metavar="SET", help="Such as spider/dev, file:PATH, text:PATH, hf:OWNER/NAME.")
     ],
     data_dir: DataDir = None,
     databases: Annotated[
@@ -60,7 +60,7 @@ def check(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Read a data set whole, run its gold queries, and say what is wrong with it.
+    """Read a data set whole, run its gold queries (a text task has none), and say what is wrong with it.
 
     Also which items cannot be scored honestly, and why. The exit code is 1 when something is
     wrong: the number of items, a database that does not open, a gold query that fails though
@@ -134,7 +134,8 @@ def _show(report: Report, lines: int | None) -> None:
     from engine.data.check import KINDS
     from kidtui import console
 
-    console.data(f"{report.name}: {report.num_examples} items, {report.num_databases} databases")
+    groups = "contexts" if report.kind == "text" else "databases"
+    console.data(f"{report.name}: {report.num_examples} items, {report.num_databases} {groups}")
     if report.difficulties:
         console.data(", ".join(f"{num} {name}" for name, num in report.difficulties.items()))
     if report.release:

@@ -40,7 +40,7 @@ def evaluate(
         typer.Option(
             "--data",
             metavar="SET",
-            help="Such as spider/dev; several are averaged. Default:"
+            help="Such as spider/dev or text:PATH; several are averaged. Default:"
             " what the run was scored on, else demo/dev.",
         ),
     ] = None,
@@ -119,6 +119,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score predictions: execution accuracy, exact match, errors and their causes, with intervals.
+
+    A text task (--data text:PATH) is scored by exact match of the whole text.
 
     --predictions FILE scores a file (one SQL a line, JSON, JSON lines, or BIRD's JSON); --run and --model
     let a model answer first. Killed half-way, the same command goes on where it was.

@@ -40,7 +40,7 @@ def nothing_is_left() -> bool:
         (["--set", "train.sed=1"], "--set: unknown key 'train.sed'", "did you mean 'train.seed'?"),
         (["--set", "seed=1"], "--set: unknown key 'seed'", "did you mean 'train.seed'?"),
         (["--set", "train.epochs=0"], "train.epochs = 0 must be more than 0", "train.epochs: Passes over"),
-        (["--set", "method.name=kitt"], "must be one of 'sft', 'fkd', 'rkd' or 'kid'", "did you mean 'kid'?"),
+        (["--set", "method.name=kitt"], "must be one of 'sft', 'seqkd', 'fkd', ", "did you mean 'kid'?"),
         (["--set", "method.name=kid"], 'method.name = "kid" needs a teacher', "add [teacher] with a model"),
         (["--set", "train.epochs"], "--set train.epochs: not key=value", "for example --set"),
         (["--reusme", "x"], "No such option: --reusme", "kid distill --help shows how"),

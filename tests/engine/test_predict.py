@@ -61,7 +61,7 @@ ENCODER = SimpleNamespace(
     pad_id=tiny.PAD,
     prefix=lambda database: PREFIXES[database.stem],
     suffix=lambda example: SUFFIXES[int(example.question)],
-    decode=lambda ids: f"SELECT {ids[0] % 4} -- {ids}",
+    decode=lambda ids, database=None: f"SELECT {ids[0] % 4} -- {ids}",
 )
 
 

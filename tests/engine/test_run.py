@@ -93,6 +93,7 @@ def test_a_run_from_start_to_report(teacher):
     assert "| **student after** |" in (run.path / "report.md").read_text()
     assert "little to teach" in (run.path / "report.md").read_text()  # a random teacher
     assert len((run.path / "predictions.jsonl").read_text().splitlines()) == 6
+    assert len((run.path / "predictions-before.jsonl").read_text().splitlines()) == 6
     assert len(list((run.path / "checkpoints").iterdir())) == 2
     assert load_model(f"run:{run.id}").config.num_hidden_layers == 2
 

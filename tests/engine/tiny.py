@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 
 from engine.models.encode import Item
+from engine.models.kind import model_class
 
 VOCABULARY = 61
 EOS, PAD, MASK = 1, 0, 2
@@ -45,17 +46,37 @@ ARCHITECTURES = {
         "eos_token_id": EOS,
         "tie_word_embeddings": False,
     },
+    "t5": {
+        "vocab_size": VOCABULARY,
+        "d_model": 32,
+        "d_kv": 8,
+        "d_ff": 48,
+        "num_layers": 3,
+        "num_heads": 4,
+        "dropout_rate": 0.0,
+        "decoder_start_token_id": PAD,
+        "eos_token_id": EOS,
+        "pad_token_id": PAD,
+    },
 }
+V1_1 = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+"""What makes a T5 a T5 v1.1."""
 
 
 def model(kind: str, seed: int = 0, **changes: object) -> PreTrainedModel:
     torch.manual_seed(seed)
     config = AutoConfig.for_model(kind, **{**ARCHITECTURES.get(kind, _COMMON), **changes})
-    made = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    made = model_class(config).from_config(config, dtype=torch.float32)
     with torch.no_grad():  # fresh weights give a nearly uniform student, whose errors hide in rounding
-        for parameter in made.parameters():
-            parameter.mul_(3.0)
+        for name, parameter in made.named_parameters():
+            parameter.mul_(_t5_scale(name) if kind == "t5" else 3.0)
     return made.eval()
+
+
+def _t5_scale(name: str) -> float:
+    """Fresh T5 embeddings drown all else: the model would say one token over and over."""
+    scales = {"shared": 0.1, "decoder.final_layer_norm": 6.0, ".q.": 1.0, "Attention": 3.0}
+    return next((scale for part, scale in scales.items() if part in name), 1.0)
 
 
 def prefix(length: int = 23, seed: int = 1) -> list[int]:
