@@ -9,6 +9,8 @@ first chart       … until the loss of a run of --steps steps is drawn over its
 whole chart       … until the run is read to its end and drawn
 key press         from a key to its change on the screen, while an engine writes 1 000 steps a second; with
                   how many of them the engine really wrote
+switch            … from a key that turns to another screen to what stands on it, each screen having been
+                  shown before; the first time of each beside it
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,9 @@ from kidtui.widgets.run_list import ORDERS
 
 PER_SECOND = 1000
 PRESSES = 60
+SWITCHES = 20
+SCREENS = {"2": "Duplicate", "3": "Nothing to compare yet", "4": "Teacher", "1": "Pause"}
+"""Keys, and a text of the screen that they turn to."""
 
 
 def main() -> None:
@@ -51,7 +57,7 @@ def main() -> None:
     figures = {
         "first_frame_s": statistics.median(first_frame() for _ in range(options.repeats)),
         **charts(options.steps, options.repeats),
-        **key_presses(),
+        **at_speed(),
     }
     print(f"first frame                          {figures['first_frame_s']:6.2f} s")
     print(f"first chart of {options.steps} steps, cold   {figures['first_chart_s']:6.2f} s")
@@ -59,6 +65,11 @@ def main() -> None:
     print(
         f"key press at {figures['steps_per_s']:4.0f} steps/s              median {figures['key_ms']:.0f} ms,"
         f" highest of {PRESSES} {figures['key_highest_ms']:.0f} ms"
+    )
+    print(
+        f"switch of screens                    median {figures['switch_ms']:.0f} ms,"
+        f" highest of {SWITCHES} {figures['switch_highest_ms']:.0f} ms,"
+        f" highest of the first ones {figures['first_switch_highest_ms']:.0f} ms"
     )
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
@@ -101,8 +112,8 @@ def charts(num_steps: int, repeats: int) -> dict[str, float]:
     return {"first_chart_s": statistics.median(firsts), "whole_chart_s": statistics.median(wholes)}
 
 
-def key_presses() -> dict[str, float]:
-    """Milliseconds from a key to what it changes, while steps pour in."""
+def at_speed() -> dict[str, float]:
+    """How keys are answered while steps pour in."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["KID_HOME"] = home
         run = new_run()
@@ -112,19 +123,52 @@ def key_presses() -> dict[str, float]:
             wait_for(app, "running")
             time.sleep(3.0)  # it has caught up
             before, began = count_steps(run), time.perf_counter()
-            times = []
-            for press in range(PRESSES):
-                time.sleep(0.13)  # at no fixed place between two redraws
-                pressed = time.perf_counter()
-                app.send("o")
-                wait_for(app, f"by {ORDERS[(press + 1) % len(ORDERS)]}")
-                times.append(1000 * (time.perf_counter() - pressed))
-            speed = (count_steps(run) - before) / (time.perf_counter() - began)
+            figures = {**key_presses(app), **switches(app)}
+            figures["steps_per_s"] = (count_steps(run) - before) / (time.perf_counter() - began)
             leave(app)
         finally:
             writer.kill()
             writer.wait()
-        return {"key_ms": statistics.median(times), "key_highest_ms": max(times), "steps_per_s": speed}
+        return figures
+
+
+def key_presses(app: Any) -> dict[str, float]:
+    """Milliseconds from a key to what it changes."""
+    times = []
+    for press in range(PRESSES):
+        time.sleep(0.13)  # at no fixed place between two redraws
+        times.append(answered(app, "o", f"by {ORDERS[(press + 1) % len(ORDERS)]}"))
+    return {"key_ms": statistics.median(times), "key_highest_ms": max(times)}
+
+
+def switches(app: Any) -> dict[str, float]:
+    """Milliseconds from a key to the screen that it turns to."""
+    times = []
+    for number in range(len(SCREENS) + SWITCHES):
+        time.sleep(0.63 if number > len(SCREENS) else 2.0)  # by then what comes after it has come
+        drain(app)
+        key = list(SCREENS)[number % len(SCREENS)]
+        times.append(answered(app, key, SCREENS[key]))
+    first, warm = times[: len(SCREENS)], times[len(SCREENS) :]
+    return {
+        "switch_ms": statistics.median(warm),
+        "switch_highest_ms": max(warm),
+        "first_switch_highest_ms": max(first),
+    }
+
+
+def answered(app: Any, key: str, text: str) -> float:
+    pressed = time.perf_counter()
+    app.send(key)
+    wait_for(app, text)
+    return 1000 * (time.perf_counter() - pressed)
+
+
+def drain(app: Any) -> None:
+    """Read what was drawn before."""
+    with suppress(pexpect.TIMEOUT):
+        while True:
+            app.read_nonblocking(65536, timeout=0)
 
 
 def start(home: str) -> Any:

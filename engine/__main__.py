@@ -4,6 +4,7 @@ train --run DIR      do a run's work, from its newest checkpoint
 answer DIR…          answer what the requests in these folders ask, going on where they were;
                      progress as JSON lines on stdout
 serve                answer questions that come as JSON lines on stdin, until it ends (serve.py)
+study                a request as JSON on stdin → a student's errors (study/study_errors.py), as JSON lines
 plan                 a resolved profile as JSON on stdin → sizes, steps, memory as JSON on stdout
 """
 
@@ -35,6 +36,7 @@ def main() -> int:
     answer = commands.add_parser("answer", help="answer the requests in these folders")
     answer.add_argument("folders", type=Path, nargs="+", metavar="DIR")
     commands.add_parser("serve", help="answer questions over pipes")
+    commands.add_parser("study", help="a student's errors (JSON on stdin)")
     commands.add_parser("plan", help="sizes, steps and memory of a profile (JSON on stdin)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
@@ -42,6 +44,8 @@ def main() -> int:
         return _train(arguments.run)
     if arguments.command == "answer":
         return _answer(arguments.folders)
+    if arguments.command == "study":
+        return _study()
     return _serve() if arguments.command == "serve" else _plan()
 
 
@@ -73,6 +77,24 @@ def _answer(folders: list[Path]) -> int:
     except KidError as error:
         tell(kind="error", **describe(error))
         return error.exit_code
+    return 0
+
+
+def _study() -> int:
+    from engine.study.study_errors import Request, study
+
+    def tell(**event: object) -> None:
+        print(json.dumps(event), flush=True)
+
+    try:
+        report = study(
+            Request(**json.load(sys.stdin)),
+            lambda name, done, total: tell(kind="phase", name=name, done=done, total=total),
+        )
+    except KidError as error:
+        tell(kind="error", **describe(error))
+        return error.exit_code
+    tell(kind="report", report=report)
     return 0
 
 

@@ -27,6 +27,11 @@ def shipped_profiles() -> Path:
     return in_wheel if in_wheel.is_dir() else _ENGINE.parent / "profiles"
 
 
+def shipped_sweeps() -> Path:
+    """The folder of the sweeps that ship with kid."""
+    return shipped_profiles() / "sweeps"
+
+
 def demo_source() -> Path:
     """The folder of the embedded demo: seed data, tokenizer, teacher."""
     return _ENGINE / "data" / "demo"
@@ -79,8 +84,17 @@ def history_file() -> Path:
     return _home("state") / "history"
 
 
+def sweeps_dir() -> Path:
+    """Sweeps, one folder each."""
+    return _home("state") / "sweeps"
+
+
 def user_profiles() -> Path:
     return _home("config") / "profiles"
+
+
+def user_sweeps() -> Path:
+    return _home("config") / "sweeps"
 
 
 def config_file() -> Path:

@@ -5,7 +5,7 @@
     events.<generation>.jsonl   what happened; a resumed run starts the next generation
     control/                    requests to stop or pause
     out.log  err.log            what the engine printed
-    checkpoints/  student/  predictions.jsonl  report.json  report.md
+    checkpoints/  student/  predictions-before.jsonl  predictions.jsonl  report.json  report.md
 
 Writing events is in `engine.run_writer`, reading them in `engine.event_reader`.
 """
@@ -132,7 +132,11 @@ class Run:
 
 
 def create(
-    profile: Profile, argv: Sequence[str], run_id: str | None = None, data_dir: Path | None = None
+    profile: Profile,
+    argv: Sequence[str],
+    run_id: str | None = None,
+    data_dir: Path | None = None,
+    sweep: dict[str, str] | None = None,
 ) -> Run:
     """A new run directory, whole or not there.
 
@@ -141,6 +145,7 @@ def create(
         argv: the command line that asked for it.
         run_id: a chosen id; left out: the profile's name and four hex digits.
         data_dir: where data sets are looked for first, as given by --data-dir.
+        sweep: of a sweep's cell: the sweep's `id` and the cell's `label`.
 
     Raises:
         RunError: the id is taken, or the runs folder cannot be written.
@@ -155,6 +160,7 @@ def create(
         "cwd": str(Path.cwd()),
         "data_dir": str(data_dir.expanduser().absolute()) if data_dir is not None else None,
         "profile": profile.model_dump(mode="json"),
+        **({"sweep": sweep} if sweep else {}),
         **provenance.record(),
     }
     status = {"v": 1, "state": "starting", "generation": 0, "updated": now, "last_event": now, "pid": None}

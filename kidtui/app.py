@@ -22,6 +22,7 @@ from kidtui import keys, launch, theme
 from kidtui.board import Row
 from kidtui.cells import shown, told
 from kidtui.config import Config
+from kidtui.cycle import turned
 from kidtui.monitor import Monitor
 from kidtui.palette import KeyCommands
 from kidtui.screens.base import KidScreen
@@ -229,8 +230,7 @@ class KidApp(App[None]):
             self.screen.maximize(pane, container=False)
 
     def action_next_theme(self) -> None:
-        at = theme.CYCLE.index(self.theme) if self.theme in theme.CYCLE else -1
-        self.theme = theme.CYCLE[(at + 1) % len(theme.CYCLE)]
+        self.theme = turned(theme.CYCLE, self.theme)
         self.say(f'theme {self.theme}; theme = "{self.theme}" in the config file keeps it')
 
     def action_copy_focused(self) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from engine.errors import KidError
 from kidtui import console
-from kidtui.commands import data, distill, doctor, evaluate, profiles, repl, runs, tui
+from kidtui.commands import compare, data, distill, doctor, evaluate, profiles, repl, runs, study, sweep, tui
 
 app = typer.Typer(
     name="kid",
@@ -26,11 +26,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("distill")(distill.distill)
+app.command("sweep")(sweep.sweep)
+app.command("compare")(compare.compare)
 app.command("tui")(tui.tui)
 app.command("repl")(repl.repl)
 app.command("eval")(evaluate.evaluate)
 app.add_typer(runs.app)
 app.add_typer(profiles.app)
+app.add_typer(study.app)
 app.add_typer(data.app)
 app.command("doctor")(doctor.doctor)
 

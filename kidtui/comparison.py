@@ -1,23 +1,20 @@
-"""What is compared between runs: which are worth their cost, and which settings differ. Pure."""
+"""What is compared between runs that may still go on: which are worth their cost, and their curves. Pure."""
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from engine.study.differing import is_dominated
 from kidtui.watch import Event, View
 
 FRONT: Final = "front"
 DOMINATED: Final = "dominated"
 NO_SCORE: Final = "no score yet"
 NO_TIMING: Final = "no timing yet"
-ABSENT: Final = "absent"
-"""In place of a setting that a run's profile does not have at all."""
 
-_NO_SETTINGS: Final = frozenset({"description", "recorded"})
 _FULL: Final = 1.0
 
 
@@ -47,8 +44,7 @@ def _place(one: Standing, known: Sequence[tuple[float, float]]) -> str:
         return NO_SCORE
     if one.ms is None:
         return NO_TIMING
-    beaten = any(ex >= one.ex and ms <= one.ms and (ex, ms) != (one.ex, one.ms) for ex, ms in known)
-    return DOMINATED if beaten else FRONT
+    return DOMINATED if is_dominated(one.ex, one.ms, known) else FRONT
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
@@ -108,29 +104,3 @@ def along(values: Sequence[float], here: Sequence[float], there: Sequence[float]
         part = min(1.0, max(0.0, (value - here[at - 1]) / span)) if span else 1.0
         found.append(there[at - 1] + part * (there[at] - there[at - 1]))
     return found
-
-
-def differing(profiles: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[str, ...]]]:
-    """The settings that are not the same in all profiles: dotted key, and each profile's value as text."""
-    flat = [_flat(profile) for profile in profiles]
-    keys = dict.fromkeys(key for each in flat for key in each)
-    rows = [(key, tuple(each.get(key, ABSENT) for each in flat)) for key in keys]
-    return [(key, values) for key, values in rows if len(set(values)) > 1]
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in settings.items():
-        if not prefix and name in _NO_SETTINGS:
-            continue
-        if isinstance(value, Mapping) and value:
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = _words(value)
-    return found
-
-
-def _words(value: Any) -> str:
-    if value is None:
-        return "–"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
+from contextlib import suppress
 
 from engine import runs
 from engine.errors import KidError, RunError
 from engine.event_reader import EventReader
 from engine.runs import Run
-from kidtui import console, launch, narrate
+from kidtui import console, interrupts, launch, narrate
 from kidtui.display import Display, open_display
+from kidtui.interrupts import Interrupts
 from kidtui.launch import Engine
 from kidtui.watch import Event, View, fold
 
@@ -31,16 +30,16 @@ def run_to_end(run: Run, *, as_json: bool = False) -> int:
     Raises:
         KidError: the engine cannot be started, or ended before its first event.
     """
-    with _interrupts() as interrupts:
+    with interrupts.counted() as pressed:
         engine = launch.start(run)
         try:
             with open_display(as_json=as_json) as display:
                 display.say(f"run {run.id}  {run.path}")
-                view = _watch(engine, interrupts, display, as_json)
+                view = _watch(engine, pressed, display, as_json)
         except BrokenPipeError:
             console.note(f"nobody reads on; the run goes on: kid runs logs -f {run.id} follows it")
             raise
-    if view.end is None and interrupts.count >= 2:
+    if view.end is None and pressed.count >= 2:
         console.note(f"killed; {_resume_hint(run)}")
         return INTERRUPTED
     return _outcome(engine, view, as_json)
@@ -59,25 +58,7 @@ def wait_until_begun(engine: Engine, seconds: float) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-class _Interrupts:
-    count = 0
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        self.count += 1
-
-
-@contextmanager
-def _interrupts() -> Iterator[_Interrupts]:
-    """Count Ctrl-C instead of being ended by it."""
-    interrupts = _Interrupts()
-    before = signal.signal(signal.SIGINT, interrupts)
-    try:
-        yield interrupts
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _watch(engine: Engine, interrupts: _Interrupts, display: Display, as_json: bool) -> View:
+def _watch(engine: Engine, pressed: Interrupts, display: Display, as_json: bool) -> View:
     """Show a run's events until there are no more."""
     reader = EventReader(engine.run, engine.generation)
     view = View()
@@ -94,9 +75,9 @@ def _watch(engine: Engine, interrupts: _Interrupts, display: Display, as_json: b
             return view
         if ended:
             return view
-        if interrupts.count >= 2:
+        if pressed.count >= 2:
             engine.kill()
-        elif interrupts.count == 1 and not asked:
+        elif pressed.count == 1 and not asked:
             asked = True
             display.say("stopping after this step, with a checkpoint; Ctrl-C again ends it at once")
             with suppress(RunError):  # it has just ended by itself

@@ -49,7 +49,6 @@ class Snapshot:
 
     Attributes:
         view: where the run stands.
-        lines: the last 200 steps and the last 1 000 other events, in their order; of a phase the newest.
         rewrites: the last 100 samples of rewritten tokens.
         num_events: how many events were read.
         num_skipped: how many lines were no events, or damaged ones.
@@ -58,7 +57,6 @@ class Snapshot:
     """
 
     view: View = field(default_factory=View)
-    lines: tuple[LogLine, ...] = ()
     rewrites: tuple[Event, ...] = ()
     num_events: int = 0
     num_skipped: int = 0
@@ -126,7 +124,6 @@ class History:
             if self._snapshot is None:
                 self._snapshot = Snapshot(
                     view=self._view,
-                    lines=self._lines(),
                     rewrites=tuple(self._rewrites),
                     num_events=self._num_events,
                     num_skipped=self._num_damaged + self._reader.num_skipped,
@@ -134,6 +131,16 @@ class History:
                     behind=self.behind,
                 )
             return self._snapshot
+
+    def lines(self) -> tuple[LogLine, ...]:
+        """The last 200 steps and the last 1 000 other events, in their order; of a phase the newest."""
+        with self._lock:
+            known = self._step_lines
+            fresh = {number: known.get(number) or _line(event) for number, event in self._steps}
+            known.clear()
+            known.update(fresh)
+            both = merge(self._others, fresh.items(), key=lambda pair: pair[0])
+            return tuple(line for _, line in both)
 
     def names(self) -> tuple[str, ...]:
         """The metrics seen: loss, loss_kd, ms.total, ms.mask, tokens_per_s, memory_mb, …"""
@@ -278,12 +285,6 @@ class History:
             self._places = [
                 (min(lows[at : at + 2]), self._places[at][1]) for at in range(0, len(self._places), 2)
             ]
-
-    def _lines(self) -> tuple[LogLine, ...]:
-        known = self._step_lines
-        self._step_lines = {number: known.get(number) or _line(event) for number, event in self._steps}
-        both = merge(self._others, self._step_lines.items(), key=lambda pair: pair[0])
-        return tuple(line for _, line in both)
 
 
 def _line(event: Event) -> LogLine:

@@ -159,6 +159,11 @@ def bindings(where: str) -> list[BindingType]:
     ]
 
 
+def names(key: Key, rebound: Mapping[str, str]) -> list[str]:
+    """What a key is called where some are bound anew (id → keys)."""
+    return [name.strip() for name in rebound.get(key.id, key.keys).split(",")]
+
+
 def clash(rebound: Mapping[str, str]) -> str:
     """What is wrong with other keys (id → keys): a name that is none or is taken; "" for nothing."""
     for name, bound in rebound.items():
@@ -168,10 +173,10 @@ def clash(rebound: Mapping[str, str]) -> str:
     for place in SCREENS:
         taken: dict[str, str] = {}
         for key in (*of(place), *of("app")):
-            for name in rebound.get(key.id, key.keys).split(","):
-                other = taken.setdefault(name.strip(), key.id)
+            for name in names(key, rebound):
+                other = taken.setdefault(name, key.id)
                 if other != key.id:
-                    return f'"{key.id}" and "{other}" have the same key, {name.strip()}'
+                    return f'"{key.id}" and "{other}" have the same key, {name}'
     return ""
 
 

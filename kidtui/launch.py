@@ -51,19 +51,31 @@ def create(profile: Profile, argv: Sequence[str], data_dir: Path | None) -> Run:
     """A new run, made only when its data can be read: a mistyped path leaves nothing behind.
 
     Raises:
-        KidError: a data set or database cannot be opened; as `runs.create`.
+        KidError: as `check_data` and `runs.create`.
     """
-    from engine.data import benchmarks, corrections
+    check_data(profile, data_dir)
+    return runs.create(profile, argv, data_dir=data_dir)
+
+
+def check_data(profile: Profile, data_dir: Path | None) -> None:
+    """Open every data set and database that a run of this profile would.
+
+    Raises:
+        KidError: one cannot be opened.
+    """
+    from engine.data import benchmarks, corrections, text_task
     from engine.data.adapters import open_database
 
     folder = Path(profile.data.databases) if profile.data.databases else None
     used = {example.database for example in corrections.asked_for(profile.data, data_dir)}
-    for spec in (profile.data.train, profile.data.eval):
-        used |= {example.database for example in benchmarks.load(spec, data_dir, folder).examples}
+    train_set = benchmarks.load(profile.data.train, data_dir, folder)
+    eval_set = benchmarks.load(profile.data.eval, data_dir, folder)
+    text_task.require_one_kind(train_set, eval_set, profile.data)
+    if train_set.kind == "sql":
+        used |= {example.database for example in (*train_set.examples, *eval_set.examples)}
     for file in used:
         with open_database(file) as reader:
             reader.tables()
-    return runs.create(profile, argv, data_dir=data_dir)
 
 
 def start(run: Run, command: Sequence[str] = ENGINE_COMMAND) -> Engine:

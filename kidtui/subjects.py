@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import runs
-from engine.errors import KidError
+from engine import paths, runs
+from engine.errors import DatabaseError, KidError
 
 if TYPE_CHECKING:
     from kidtui.student import Choice
 
 DEMO = "demo"
-"""Among the students: the demo's teacher. No run has such a name."""
+"""The demo's databases; among the students, its teacher. No run has such a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class Subject:
     tables: Mapping[str, Sequence[str]]
 
 
-def find_database(name: str, data_dir: Path | None) -> Subject:
-    """The database that SET/DB_ID or a path means.
+def find_database(name: str, data_dir: Path | None, readonly: bool = False) -> Subject:
+    """The database that SET/DB_ID or a path means. `readonly`: the demo's are not written to the cache.
 
     Raises:
         DatabaseError: it is not there, damaged, or no database.
@@ -35,15 +35,26 @@ def find_database(name: str, data_dir: Path | None) -> Subject:
     from engine.data import benchmarks
     from engine.data.glance import readable
 
+    if readonly and name.startswith(f"{DEMO}/") and not _demo_is_written():
+        raise DatabaseError(
+            "the demo's databases are not written yet", "kid tui without --readonly writes them"
+        )
     path = benchmarks.find_database(name, data_dir)
     return Subject(name, path, readable(path))
 
 
-def databases(data_dir: Path | None) -> list[tuple[str, str]]:
-    """(name, name) of those that data sets have here."""
+def databases(data_dir: Path | None, readonly: bool = False) -> list[tuple[str, str]]:
+    """(name, name) of those that data sets have here. `readonly`: the demo's only if they are written."""
     from kidtui.repl.databases import names
 
-    return [(name, name) for name in names(data_dir)]
+    without = (DEMO,) if readonly and not _demo_is_written() else ()
+    return [(name, name) for name in names(data_dir, without)]
+
+
+def _demo_is_written() -> bool:
+    from engine.data.demo import fingerprint
+
+    return (paths.cache_dir() / f"demo-{fingerprint()[:12]}").is_dir()
 
 
 def find_student(run: str | None) -> Choice:

@@ -33,8 +33,6 @@ class View:
     parameters: Event = field(default_factory=dict)
     progress: Progress = Progress()
     step: Event = field(default_factory=dict)  # the newest step event
-    rewrite: Event = field(default_factory=dict)  # the newest sample of rewritten tokens
-    checkpoint: Event = field(default_factory=dict)
     evals: tuple[Event, ...] = ()
     probes: tuple[Event, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -96,9 +94,7 @@ _CHANGES = {
     "phase": _phase,
     "step": _step,
     "eval": lambda view, event: replace(view, evals=_with(view.evals, event, _MOST_EVALS)),
-    "rewrite": lambda view, event: replace(view, rewrite=event),
     "probe": lambda view, event: replace(view, probes=_with(view.probes, event, _MOST_PROBES)),
-    "checkpoint": lambda view, event: replace(view, checkpoint=event),
     "warning": _warning,
     "run_end": lambda view, event: replace(view, end=event),
 }

@@ -93,6 +93,8 @@ class Scorer:
         kept = self.run.path / f"scores-{role}.json"
         if step is None and kept.is_file():
             self.results[role] = Scores(**json.loads(kept.read_text()))
+            if self.writer.generation == 1:  # another run's, given to this one
+                self._tell(role, step, self.results[role])
             return self.results[role]
         model.eval()
         predictions = predict(
@@ -105,6 +107,16 @@ class Scorer:
         )
         scored = self._judge(predictions)
         scores = _scores(scored)
+        self._tell(role, step, scores)
+        self._probe(role, step, scored.items)
+        self.results[role] = scores
+        if step is None:
+            if role in _PREDICTIONS:  # first: where the scores are kept, nothing is done again
+                self._write_predictions(scored.items, _PREDICTIONS[role])
+            files.write_json(kept, asdict(scores))
+        return scores
+
+    def _tell(self, role: str, step: int | None, scores: Scores) -> None:
         self.writer.event(
             "eval",
             step=step,
@@ -119,13 +131,6 @@ class Scorer:
             executable=_value(scores.figures["executable"]),
             errors={kind: part["first"] for kind, part in scores.figures["errors"].items()},
         )
-        self._probe(role, step, scored.items)
-        self.results[role] = scores
-        if step is None:
-            if role in _PREDICTIONS:  # first: where the scores are kept, nothing is done again
-                self._write_predictions(scored.items, _PREDICTIONS[role])
-            files.write_json(kept, asdict(scores))
-        return scores
 
     def _judge(self, predictions: Sequence[Prediction]) -> SetScore:
         asked = replace(self.data, examples=tuple(self.examples))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from engine.data import benchmarks
@@ -14,9 +14,12 @@ from kidtui import cells
 _LONGEST_LINE = 300
 
 
-def names(data_dir: Path | None) -> list[str]:
-    """SET/DB_ID of every database in the layout of a release, found in the data folders."""
-    return [f"{folder}/{name}" for folder, found in _folders(data_dir).items() for name in found]
+def names(data_dir: Path | None, without: Collection[str] = ()) -> list[str]:
+    """SET/DB_ID of every database in the layout of a release, found in the data folders.
+
+    without: releases that are not looked for.
+    """
+    return [f"{folder}/{name}" for folder, found in _folders(data_dir, without).items() for name in found]
 
 
 def listed(current: Path, data_dir: Path | None) -> Iterator[str]:
@@ -82,10 +85,12 @@ def golds(database: Path, question: str, data_dir: Path | None) -> list[tuple[st
     return found
 
 
-def _folders(data_dir: Path | None) -> dict[str, list[str]]:
+def _folders(data_dir: Path | None, without: Collection[str] = ()) -> dict[str, list[str]]:
     """Release -> the names of its databases that are here."""
     found: dict[str, dict[str, None]] = {}
     for source in SETS.values():
+        if source.folder in without:
+            continue
         own = found.setdefault(source.folder, {})
         for base in bases(source.folder, data_dir):
             for folder in inside(

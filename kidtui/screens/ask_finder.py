@@ -42,7 +42,8 @@ class Finder:
             self._find("student", partial(subjects.find_student, run))
 
     def database(self, name: str) -> None:
-        self._find("database", partial(subjects.find_database, name, self._screen.app.data_dir))
+        app = self._screen.app
+        self._find("database", partial(subjects.find_database, name, app.data_dir, app.readonly))
 
     def choose_student(self) -> None:
         self._screen.app.push_screen(
@@ -50,8 +51,9 @@ class Finder:
         )
 
     def choose_database(self) -> None:
-        choices = partial(subjects.databases, self._screen.app.data_dir)
-        self._screen.app.push_screen(
+        app = self._screen.app
+        choices = partial(subjects.databases, app.data_dir, app.readonly)
+        app.push_screen(
             Choose("Which database?", choices, "a database file"),
             lambda name: self.database(name) if name else None,
         )

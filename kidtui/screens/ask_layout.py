@@ -9,6 +9,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Tab, Tabs
 
+from kidtui.cycle import turned
 from kidtui.screens.base import KidScreen
 from kidtui.widgets.answer_pane import AnswerPane
 from kidtui.widgets.ask_facts import AskFacts
@@ -70,7 +71,7 @@ class AskLayout(KidScreen):
 
     def action_part(self, by: int) -> None:
         """The next of the panes, where one is shown at a time."""
-        self.show_part(_PARTS[(_PARTS.index(self._part) + by) % len(_PARTS)])
+        self.show_part(turned(_PARTS, self._part, by))
         self.call_after_refresh(self.focus_part)
 
     @property

@@ -16,8 +16,10 @@ from textual.widgets import DataTable, Static
 from engine import paths
 from engine.errors import KidError
 from engine.runs import Run
+from engine.study.differing import differing
 from kidtui import comparison, keys
 from kidtui.comparison import Standing
+from kidtui.cycle import turned
 from kidtui.screens.base import KidScreen
 from kidtui.series import XS
 from kidtui.widgets.chart import Chart
@@ -203,7 +205,7 @@ class CompareScreen(KidScreen):
         known = [
             (glyph, run_id) for run_id, glyph in zip(run_ids, _GLYPHS, strict=False) if self._profile(run_id)
         ]
-        rows = comparison.differing([self._profile(run_id) for _, run_id in known])
+        rows = differing([self._profile(run_id) for _, run_id in known])
         self.query_one(DiffTable).show([glyph for glyph, _ in known], [run_id for _, run_id in known], rows)
 
     # What is known of a run
@@ -253,11 +255,11 @@ class CompareScreen(KidScreen):
     # Keys
 
     def action_metric(self) -> None:
-        self._metric = _after(self._metric, _METRICS)
+        self._metric = turned(_METRICS, self._metric)
         self._show()
 
     def action_axis(self) -> None:
-        self._x = _after(self._x, XS)
+        self._x = turned(XS, self._x)
         self._range = (None, None)
         self.query_one(Chart).action_reset()
         self._show()
@@ -299,7 +301,3 @@ class CompareScreen(KidScreen):
     @on(Chart.Widened)
     def _widened(self) -> None:
         self._show_curves(self.run_ids)
-
-
-def _after(one: str, all_: Sequence[str]) -> str:
-    return all_[(all_.index(one) + 1) % len(all_)]

@@ -17,6 +17,7 @@ from textual.widgets import DataTable, Static
 from engine.runs import Run
 from kidtui import keys
 from kidtui.cells import shown
+from kidtui.cycle import turned
 from kidtui.watch import Event
 from kidtui.widgets.probes import last_answers
 
@@ -89,7 +90,7 @@ class ExamplesScreen(ModalScreen[None]):
     def action_next_class(self) -> None:
         """Only the answers of the next error class; after the last, all again."""
         classes = ["", *dict.fromkeys(map(_error, self._all))]
-        self._only = classes[(classes.index(self._only) + 1) % len(classes)]
+        self._only = turned(classes, self._only)
         self._fill()
 
     def action_copy_answer(self) -> None:

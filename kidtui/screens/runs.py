@@ -17,6 +17,7 @@ from textual.widgets import Input, Static, TabbedContent
 from engine.runs import Run
 from kidtui import keys
 from kidtui.cells import told
+from kidtui.cycle import turned
 from kidtui.history import History, Snapshot
 from kidtui.screens.base import KidScreen
 from kidtui.screens.dialogs import Confirm
@@ -147,7 +148,7 @@ class RunsScreen(KidScreen):
         self._show_header(snapshot)
         self.query_one(RunCharts).show(history)
         self.query_one(EvalPane).show(snapshot.view)
-        self.query_one(RunLogs).show(snapshot)
+        self.query_one(RunLogs).show(history)
 
     def _show_header(self, snapshot: Snapshot | None = None) -> None:
         row, history = self._row(), self._history()
@@ -216,7 +217,7 @@ class RunsScreen(KidScreen):
 
     def action_sort(self) -> None:
         runs_shown = self.query_one(RunList)
-        runs_shown.order = ORDERS[(ORDERS.index(runs_shown.order) + 1) % len(ORDERS)]
+        runs_shown.order = turned(ORDERS, runs_shown.order)
         self.board_changed(self.app.monitor.rows)
 
     @on(EvalPane.Opened)

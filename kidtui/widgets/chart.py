@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
@@ -15,6 +14,7 @@ from textual.widget import Widget
 
 from kidtui import keys
 from kidtui.cells import shown
+from kidtui.cycle import turned
 from kidtui.widgets import plot
 from kidtui.widgets.curves import SMOOTHING, Line, Picture, nearest
 from kidtui.widgets.plot import Frame, Grid, Range
@@ -79,7 +79,6 @@ class Chart(Widget, can_focus=True):
         self._pinned: float | None = None  # where keys or a click have put the cursor
         self._hover: float | None = None
         self._drawn: _Drawn | None = None
-        self._is_drawing = False
 
     @property
     def cursor(self) -> float | None:
@@ -146,8 +145,7 @@ class Chart(Widget, can_focus=True):
         self._change(log=not self._picture.log)
 
     def action_smoothe(self) -> None:
-        at = SMOOTHING.index(self._picture.smoothing)
-        self._change(smoothing=SMOOTHING[(at + 1) % len(SMOOTHING)])
+        self._change(smoothing=turned(SMOOTHING, self._picture.smoothing))
 
     def on_resize(self, event: events.Resize) -> None:
         if event.size.width != self._width:
@@ -239,40 +237,20 @@ class Chart(Widget, can_focus=True):
         self.refresh()
 
     def render(self) -> Content:
-        """The last drawing of this size, with cursor and legend; a newer one is begun where there is need."""
+        """The picture, drawn once a size, with cursor and legend over it."""
         width, height = self.content_size
         if width < 1 or height < 1:
             return Content("")
         picture, drawn = self._picture, self._drawn
         if drawn is None or drawn.picture is not picture or drawn.size != (width, height):
-            self._begin_drawing(picture, width, height)
-            drawn = self._drawn
-        if drawn is None or drawn.size != (width, height):
-            return Content("")
+            drawn = self._drawn = _Drawn(picture, (width, height), *picture.draw(width, height))
         grid, frame = drawn.grid.copy(), drawn.frame
         if frame is not None:
             if self.cursor is not None and frame.x.low <= self.cursor <= frame.x.high:
                 rows = range(frame.top, frame.top + frame.height)
                 grid.rule(frame.column_of(self.cursor), rows, "$foreground dim")
-            drawn.picture.write_legend(grid, frame.top, self.cursor)
+            picture.write_legend(grid, frame.top, self.cursor)
         return grid.content()
-
-    def _begin_drawing(self, picture: Picture, width: int, height: int) -> None:
-        if not picture.lines:
-            self._drawn = _Drawn(picture, (width, height), *picture.draw(width, height))
-        elif not self._is_drawing:
-            self._is_drawing = True
-            self.run_worker(self._draw_aside(picture, width, height))
-
-    async def _draw_aside(self, picture: Picture, width: int, height: int) -> None:
-        """Draws in a thread: eight lines take 40 ms on a wide screen, loading plotext 300 ms, once."""
-        try:
-            self._drawn = _Drawn(
-                picture, (width, height), *await asyncio.to_thread(picture.draw, width, height)
-            )
-        finally:
-            self._is_drawing = False
-            self.refresh()
 
     def _describe(self) -> None:
         picture = self._picture

@@ -10,7 +10,7 @@ from typing import Final
 from kidtui import narrate
 from kidtui.cells import num_columns, shown
 from kidtui.widgets import plot
-from kidtui.widgets.plot import BRAILLE, Frame, Grid, Range, Series
+from kidtui.widgets.plot import Frame, Grid, Range, Series
 
 STYLES: Final = (
     "$primary",
@@ -136,18 +136,16 @@ class Picture:
         xs, ys = [at for at, _ in pairs], [y for _, y in pairs]
         found: list[Series] = []
         if self.smoothing:
-            found.append(Series(xs, ys, BRAILLE, f"{style} dim"))
+            found.append(Series(xs, ys, f"{style} dim"))
             ys = smoothed(ys, self.smoothing)
         elif (index == 0 or len(self.lines) <= 2) and line.low is not None and line.high is not None:
             found.append(_band(line, f"{style} dim", self.log))
-        found.append(Series(xs, ys, BRAILLE, f"{style} dim" if line.dim else style))
+        found.append(Series(xs, ys, f"{style} dim" if line.dim else style))
         glyph = self.glyph(index)
         if glyph != GLYPHS[0] or len(xs) == 1:
             marked = _spread(xs, x, max(2, width // _COLUMNS_A_MARK), index)
             mark = "•" if glyph == GLYPHS[0] else glyph
-            found.append(
-                Series([xs[at] for at in marked], [ys[at] for at in marked], mark, style, joined=False)
-            )
+            found.append(Series([xs[at] for at in marked], [ys[at] for at in marked], style, mark))
         return found
 
     def _why_nothing(self) -> str:
@@ -222,7 +220,7 @@ def _exact_x(x: float) -> str:
 def _ys_in(series: Series, x: Range) -> list[float]:
     """The values in sight; where none are, those on both sides, that a line is drawn between."""
     found = [y for at, y in zip(series.xs, series.ys, strict=True) if x.low <= at <= x.high]
-    if found or not series.joined or not series.xs or not series.xs[0] <= x.low <= series.xs[-1]:
+    if found or series.marker or not series.xs or not series.xs[0] <= x.low <= series.xs[-1]:
         return found
     after = bisect_left(series.xs, x.low)
     return [series.ys[at] for at in (after - 1, after) if 0 <= at < len(series.ys)]
@@ -236,7 +234,7 @@ def _band(line: Line, style: str, log: bool) -> Series:
         if plot.can_be_drawn(x) and all(plot.can_be_drawn(end, log) for end in ends):
             xs += [x, x]
             ys += ends if len(xs) % 4 else reversed(ends)
-    return Series(xs, ys, BRAILLE, style)
+    return Series(xs, ys, style)
 
 
 def _spread(xs: Sequence[float], x: Range, at_most: int, shift: int) -> list[int]:

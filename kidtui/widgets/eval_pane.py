@@ -82,7 +82,7 @@ def sparks(values: Sequence[float]) -> str:
 def _details(event: Mapping[str, Any]) -> list[Text]:
     lines = []
     hardness = event.get("by_hardness")
-    if isinstance(hardness, dict):
+    if isinstance(hardness, dict) and hardness:  # a text task has no difficulties
         known = [(name, hardness[name]) for name in _HARDNESS if isinstance(hardness.get(name), dict)]
         parts = [f"{name} {narrate.number(of.get('ex'), 2)} {_bar(of.get('ex'))}" for name, of in known]
         lines.append(Text("difficulty  " + "  ".join(parts)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from textual.widget import Widget
 
 from kidtui.comparison import FRONT
 from kidtui.widgets import plot
-from kidtui.widgets.plot import BRAILLE, Grid, Series
+from kidtui.widgets.plot import Grid, Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +55,6 @@ class Pareto(Widget, can_focus=True):
         width, height = self.content_size
         if width < 1 or height < 1:
             return Content("")
-        if self._points and not plot.is_loaded():
-            self.run_worker(self._load(), exclusive=True)
-            return Content("")
         grid = Grid(width, height)
         x = plot.range_of((point.ms for point in self._points), room=0.1)
         y = plot.range_of((point.ex for point in self._points), room=0.1)
@@ -69,20 +65,16 @@ class Pareto(Widget, can_focus=True):
             plot.draw(_series(self._points), grid, 0, x, y, "ms", "$foreground dim")
         return grid.content()
 
-    async def _load(self) -> None:
-        await asyncio.to_thread(plot.load)
-        self.refresh()
-
 
 def _series(points: Sequence[Point]) -> list[Series]:
     front = sorted(
         (point for point in points if point.place == FRONT), key=lambda point: (point.ms, point.ex)
     )
-    joined = Series([each.ms for each in front], [each.ex for each in front], BRAILLE, "$foreground dim")
+    joined = Series([each.ms for each in front], [each.ex for each in front], "$foreground dim")
     first = sorted(points, key=lambda point: point.place == FRONT)  # what is on the front lies above
     return [joined, *(_mark(point) for point in first)]
 
 
 def _mark(point: Point) -> Series:
     style = f"{point.style} bold" if point.place == FRONT else f"{point.style} dim"
-    return Series([point.ms], [point.ex], point.glyph, style, joined=False)
+    return Series([point.ms], [point.ex], style, point.glyph)

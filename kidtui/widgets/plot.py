@@ -1,15 +1,12 @@
 """Drawing: curves and points as cells of characters, with axes. Knows neither widgets nor themes.
 
-plotext draws the canvas. It gets everything scaled to 0–1, so that huge, tiny and equal values are
-drawn as any others; axes, ticks and numbers are drawn here, so that a column's x is known.
+Everything is scaled to 0–1 first, so that huge, tiny and equal values are drawn as any others.
 """
 
 from __future__ import annotations
 
 import math
-import re
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -20,29 +17,26 @@ from wcwidth import iter_graphemes
 
 from kidtui.cells import num_columns
 
-BRAILLE: Final = "braille"
 _LARGEST: Final = 1e300
 _SIZES: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _ROOM_OF_Y: Final = 8
 _COLUMNS_A_TICK: Final = 10
-_ESCAPE: Final = re.compile(r"\x1b\[([0-9;]*)m")
-_INDEXED: Final = "38;5;"
-_FIRST_INDEX: Final = 17  # plotext's colour codes stand for our styles; those below 16 have other names
+_NO_DOTS: Final = 0x2800
+_DOTS: Final = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # of a braille cell, row by row
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Points to draw, x ascending where they are joined.
+    """Points to draw.
 
-    marker: `BRAILLE` or one character.
     style: of Textual, such as "$primary".
+    marker: one character, put where a point is; without one, x ascends and a line joins the points.
     """
 
     xs: Sequence[float]
     ys: Sequence[float]
-    marker: str
     style: str
-    joined: bool = True
+    marker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,15 +190,6 @@ class Frame:
         return self.x.at(min(1.0, max(0.0, part)))
 
 
-def load() -> None:
-    """Load what draws: a third of a second, once."""
-    import textual_plotext.plot  # noqa: F401
-
-
-def is_loaded() -> bool:
-    return "textual_plotext.plot" in sys.modules
-
-
 def draw(
     series: Sequence[Series], grid: Grid, top: int, x: Range, y: Range, x_label: str = "", dim: str = "dim"
 ) -> Frame | None:
@@ -247,33 +232,51 @@ def _draw_x_axis(grid: Grid, frame: Frame, label: str, dim: str) -> None:
 
 
 def _draw_canvas(series: Sequence[Series], grid: Grid, frame: Frame) -> None:
-    from textual_plotext.plot import Plot
-
-    plot = Plot()
-    plot.plotsize(frame.width, frame.height)
-    plot._set_size(
-        frame.width, frame.height
-    )  # as PlotextPlot does: plotsize alone keeps to the terminal's size
-    plot.theme("clear")
-    plot.frame(False)
-    plot.xfrequency(0)
-    plot.yfrequency(0)
-    plot.xlim(0, 1)
-    plot.ylim(0, 1)
-    for index, each in enumerate(series):
+    """What comes later lies above."""
+    for each in series:
         points = _visible(each, frame)
-        if points:
-            xs, ys = zip(*points, strict=True)
-            drawing = plot.plot if each.joined else plot.scatter
-            drawing(list(xs), list(ys), marker=each.marker, color=_FIRST_INDEX + index)
-    for row, line in enumerate(plot.build().split("\n")[: frame.height]):
-        _put_ansi(grid, frame.left, frame.top + row, line, series)
+        if not each.marker:
+            for (column, row), dots in _cells_of_line(points, frame.width, frame.height).items():
+                grid.put(frame.left + column, frame.top + row, chr(_NO_DOTS + dots), each.style)
+        else:
+            for x, y in points:
+                column, row = _nearest(x, frame.width), _nearest(1 - y, frame.height)
+                grid.put(frame.left + column, frame.top + row, each.marker, each.style)
+
+
+def _cells_of_line(
+    points: Sequence[tuple[float, float]], width: int, height: int
+) -> dict[tuple[int, int], int]:
+    """The braille dots of a line: those of each cell that it goes through, by column and row."""
+    cells: dict[tuple[int, int], int] = {}
+    ends = [(_nearest(x, 2 * width), _nearest(1 - y, 4 * height)) for x, y in points]
+    for begin, end in zip([*ends[:1], *ends], ends, strict=False):
+        for x, y in _dots_between(begin, end):
+            cell = (x // 2, y // 4)
+            cells[cell] = cells.get(cell, 0) | _DOTS[y % 4][x % 2]
+    return cells
+
+
+def _dots_between(begin: tuple[int, int], end: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """The dots on the straight way from one to another, without the first."""
+    x, y = begin
+    dx, dy = end[0] - x, end[1] - y
+    num = max(abs(dx), abs(dy), 1)
+    return (
+        (x + (2 * dx * at + num) // (2 * num), y + (2 * dy * at + num) // (2 * num))
+        for at in range(1, num + 1)
+    )
+
+
+def _nearest(part: float, places: int) -> int:
+    """Which of so many places lies at a part of their whole width."""
+    return math.floor(0.5 + (places - 1) * part)
 
 
 def _visible(series: Series, frame: Frame) -> list[tuple[float, float]]:
     """The points within the frame as parts of it; a line is cut where it leaves the frame."""
     points = [(frame.x.part(x), frame.y.part(y)) for x, y in zip(series.xs, series.ys, strict=True)]
-    if not series.joined:
+    if series.marker:
         return [(x, y) for x, y in points if 0 <= x <= 1 and 0 <= y <= 1]
     kept: list[tuple[float, float]] = []
     for index, (x, y) in enumerate(points):
@@ -290,15 +293,3 @@ def _visible(series: Series, frame: Frame) -> list[tuple[float, float]]:
 
 def _between(before: tuple[float, float], after: tuple[float, float], x: float) -> float:
     return before[1] + (after[1] - before[1]) * (x - before[0]) / (after[0] - before[0])
-
-
-def _put_ansi(grid: Grid, column: int, row: int, line: str, series: Sequence[Series]) -> None:
-    style = ""
-    for index, piece in enumerate(_ESCAPE.split(line)):
-        if index % 2:
-            style = (
-                series[int(piece[len(_INDEXED) :]) - _FIRST_INDEX].style if piece.startswith(_INDEXED) else ""
-            )
-        else:
-            grid.put(column, row, piece, style)
-            column += len(piece)

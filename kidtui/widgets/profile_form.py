@@ -20,6 +20,7 @@ from textual.widgets.option_list import Option
 from engine import profile, profile_edit
 from engine.profile_edit import EXTENDS, Reading, Setting
 from kidtui.cells import shown
+from kidtui.cycle import turned
 from kidtui.widgets.profile_list import CalmOptionList
 
 DEBOUNCE_SECONDS = 0.1
@@ -161,9 +162,7 @@ class ProfileForm(Vertical):
         key = self.rows.key
         words = profile_edit.choices(key) if key else ()
         if words and self._may_edit(key):
-            now = _value(self._settings[key])
-            at = words.index(now) if now in words else -1
-            self.post_message(self.Edited(key, words[(at + 1) % len(words)]))
+            self.post_message(self.Edited(key, turned(words, _value(self._settings[key]))))
 
     def inherit(self) -> None:
         """Take the chosen key out of the file."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kidtui.app import KidApp
 
 _LOSS = {"loss": "total", "loss_kd": "kd", "loss_mle": "mle"}
-_PARTS = ("total", "prefix", "mask", "teacher", "student", "backward", "optimizer")
+_PARTS = ("total", "prefix", "mask", "sample", "teacher", "student", "backward", "optimizer")
 _METRICS = {"loss": _LOSS, "latency": {f"ms.{part}": part for part in _PARTS}}
 
 

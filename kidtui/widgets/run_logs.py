@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import TabbedContent, TabPane
 
-from kidtui.history import LogLine, Snapshot
+from kidtui.cycle import turned
+from kidtui.history import History, LogLine
 from kidtui.widgets.flip import Flip
 from kidtui.widgets.lines import Lines
 from kidtui.widgets.probes import answers
@@ -50,20 +52,21 @@ class RunLogs(Vertical):
     def active(self, tab: str) -> None:
         self.query_one(TabbedContent).active = tab
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, history: History) -> None:
+        """Draw what the open tab shows of a run."""
         match self.active:
             case "events":
-                self.query_one("#events Lines", Lines).show([_line(line) for line in snapshot.lines])
+                self.query_one("#events Lines", Lines).show([_line(line) for line in history.lines()])
             case "rewrite":
-                self.query_one("#rewrite Flip", Flip).show(snapshot.rewrites)
+                self.query_one("#rewrite Flip", Flip).show(history.snapshot().rewrites)
             case "probes":
-                self.query_one("#probes Flip", Flip).show(snapshot.view.probes)
+                self.query_one("#probes Flip", Flip).show(history.snapshot().view.probes)
 
     def show_log(self, tab: str, lines: Sequence[str]) -> None:
         self.query_one(f"#{tab} Lines", Lines).show(list(lines))
 
     def turn_tab(self, by: int) -> None:
-        self.active = TABS[(TABS.index(self.active) + by) % len(TABS)]
+        self.active = turned(TABS, self.active, by)
 
     def turn(self, by: int) -> None:
         """To the rewrite or probes before or after; from another tab, to the rewrites."""
@@ -74,4 +77,9 @@ class RunLogs(Vertical):
 
 
 def _line(line: LogLine) -> str:
-    return f"{time.strftime('%H:%M:%S', time.localtime(line.time))}  {line.words}"
+    return f"{_clock(int(line.time))}  {line.words}"
+
+
+@lru_cache(maxsize=2048)
+def _clock(second: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(second))

@@ -55,6 +55,25 @@ def test_what_a_resumed_run_scores_again_counts_once(kind: str) -> None:
     assert (view.evals if kind == "eval" else view.probes) == (first[0], again, other)
 
 
+def test_what_compares_a_method_is_told_in_a_line() -> None:
+    timed = event("reference", step=1200, plain_sft_ms=500.2, sft_ms=120.4, method_ms=185.0)
+    assert narrate.event(timed) == (
+        "a step of the same batch at step 1 200: this method 185 ms, shared-prefix SFT 120 ms,"
+        " plain SFT 500 ms (0.37 × plain SFT)"
+    )
+    untimed = narrate.event(event("reference", step=1, plain_sft_ms=0, sft_ms=None, method_ms="?"))
+    assert (
+        untimed
+        == "a step of the same batch at step 1: this method – ms, shared-prefix SFT – ms, plain SFT 0 ms"
+    )
+    apart = event("divergences", step=50, fkl=0.1, rkl=0.25, jsd=0.04, tvd=0.2, student_entropy=1.5,
+                  teacher_entropy=0.75, top1_agreement=0.875)  # fmt: skip
+    assert narrate.event(apart) == (
+        "divergences at step 50: FKL 0.100  RKL 0.250  JSD 0.040  TVD 0.200  student's entropy 1.500"
+        "  teacher's entropy 0.750  top-1 agreement 0.875"
+    )
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [

@@ -13,7 +13,6 @@ import pytest
 from textual import events
 from textual.pilot import Pilot
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from engine import profile as profiles
 from engine import runs
@@ -61,9 +60,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Widgets are laid out but not painted, and the footer is empty: most of the time that a key takes."""
+    """Widgets are laid out but not painted: most of the time that a key takes."""
     monkeypatch.setattr(Screen, "_compositor_refresh", lambda screen: screen._dirty_widgets.clear())
-    monkeypatch.setattr(Footer, "compose", lambda footer: iter(()))
 
 
 @pytest.fixture

@@ -16,6 +16,9 @@ from engine.runs import Run
 from kidtui import cli, keys
 from kidtui.app import KidApp
 from kidtui.config import Config, load
+from kidtui.cycle import turned
+from kidtui.screens.help import HelpScreen
+from kidtui.widgets.key_bar import KeyBar
 from tests.tui.conftest import drive, make_run, text_of, until
 
 
@@ -127,3 +130,38 @@ def test_palette_has_the_keys() -> None:
         await until(pilot, lambda: pilot.app.marked == ["one"], "a mark")  # type: ignore[attr-defined]
 
     drive(act)
+
+
+def test_readonly_writes_nothing(tmp_path: Path) -> None:
+    make_run(run_id="one")
+    home = paths.runs_dir().parent
+
+    def files() -> list[tuple[Path, int]]:
+        return sorted((path, path.stat().st_mtime_ns) for path in home.rglob("*"))
+
+    before = files()
+
+    async def act(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: "✓ done" in text_of(pilot), "a run")
+        for key, words in (("2", "shipped"), ("3", "Nothing to compare yet"), ("4", "not written yet")):
+            await pilot.press(key)
+            await until(pilot, lambda words=words: words in text_of(pilot), words)
+        await pilot.press("d")
+        await until(pilot, lambda: "Esc leaves" in text_of(pilot), "the databases")
+
+    drive(act, readonly=True)
+    assert files() == before
+
+
+def test_a_click_on_a_key_at_the_bottom_is_as_good_as_the_key() -> None:
+    async def act(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: "? Help" in text_of(pilot), "the keys")
+        await pilot.click(KeyBar, offset=(text_of(pilot).splitlines()[-1].index("Help"), 0))
+        await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen), "the help")
+
+    drive(act)
+
+
+def test_what_is_gone_through_begins_again_behind_the_last() -> None:
+    assert [turned("abc", one) for one in "abcx"] == ["b", "c", "a", "a"]
+    assert [turned("abc", one, -1) for one in "abcx"] == ["c", "a", "b", "c"]

@@ -289,7 +289,7 @@ def test_the_database_is_chosen(database: Path, unpainted: None, monkeypatch: py
     other = database.with_name("other.sqlite")
     other.write_bytes(database.read_bytes())
     names = [*(f"set/n{number}" for number in range(5)), str(other)]
-    monkeypatch.setattr(subjects, "databases", lambda data_dir: [(name, name) for name in names])
+    monkeypatch.setattr(subjects, "databases", lambda *given: [(name, name) for name in names])
 
     async def steps(driver: Driver) -> None:
         await driver.press("d")

@@ -43,7 +43,6 @@ class ChartApp(App[None]):
         yield Chart("loss [bold]")
 
     def on_mount(self) -> None:
-        plot.load()
         self.chart.show(self.lines)
         self.chart.focus()
 
@@ -63,18 +62,10 @@ def drive(
     async def main() -> None:
         app = ChartApp(lines)
         async with app.run_test(size=size) as pilot:
-            await drawn(app, pilot)
+            await pilot.pause()
             await act(app, pilot)
 
     asyncio.run(main())
-
-
-async def drawn(app: ChartApp, pilot: Pilot[None]) -> None:
-    """Wait until the newest drawing is on the screen."""
-    await pilot.pause()
-    while app.chart._is_drawing:
-        await app.workers.wait_for_complete()
-        await pilot.pause()
 
 
 def text(app: ChartApp) -> str:
@@ -87,7 +78,7 @@ def glimpse(lines: Sequence[Line], size: tuple[int, int] = (80, 20), press: Sequ
 
     async def act(app: ChartApp, pilot: Pilot[None]) -> None:
         await pilot.press(*press)
-        await drawn(app, pilot)
+        await pilot.pause()
         found.append(text(app))
 
     drive(act, lines, size)
@@ -132,7 +123,7 @@ def test_odd_values_are_drawn_or_left_out() -> None:
                 app.chart.action_smoothe()
                 app.chart.action_cursor(-1)
                 app.chart.action_zoom(0.5)
-                await drawn(app, pilot)
+                await pilot.pause()
                 seen = text(app)
                 says_nothing = "no data" in seen or "only values of 0" in seen
                 assert says_nothing == (what == "beyond" or (what == "zeros" and log)), what
@@ -173,11 +164,12 @@ def test_a_runs_charts_follow_it_and_the_width_while_zoomed() -> None:
         await until(pilot, lambda: list(xs()) == exact, "the steps on disk")
         with RunWriter(run) as writer:
             for step in range(390, 451):
-                writer.event("step", step=step, loss=7.0, ms=parts(0.3))
+                writer.event("step", step=step, loss=7.0, ms={**parts(0.3), "sample": 45.0})
             await until(pilot, lambda: chart._picture.whole == Range(1, 450), "the whole grows")
             await until(pilot, lambda: chart._picture.lines[0].ys[-1] == 7.0, "steps that are done again")
             assert list(xs()) == exact
             await until(pilot, lambda: "p95 300" in text_of(pilot), "newer timings")
+            assert "sample 45" in text_of(pilot)
         await pilot.press("0")
         await until(pilot, lambda: 9 < len(xs()) < 100, "the whole range")
         num_narrow = len(xs())
@@ -232,26 +224,26 @@ def test_cursor_outside_a_line_has_no_value_of_it() -> None:
 def test_zoom_and_reset_tell_the_owner() -> None:
     async def act(app: ChartApp, pilot: Pilot[None]) -> None:
         await pilot.press("plus")
-        await drawn(app, pilot)
+        await pilot.pause()
         assert app.ranged == [(25.75, 75.25)]
         assert "zoomed" in text(app)
         assert "100" not in text(app).splitlines()[-2]
         app.chart.show([Line("total", XS[24:76], TOTAL.ys[24:76])], whole=(1, 200))
         await pilot.press("left", "shift+right", "shift+right", "shift+right")
-        await drawn(app, pilot)
+        await pilot.pause()
         assert app.ranged[-1] == (100.0, 149.5)  # what has come since can be gone to
         app.chart.show([Line("total", XS[24:76], TOTAL.ys[24:76])], whole=(1, 100))
         app.chart.action_reset()
         await pilot.press("plus", "equals_sign")
-        await drawn(app, pilot)
+        await pilot.pause()
         assert app.ranged[-1] == (38.125, 62.875)
         await pilot.press("minus", "minus")
-        await drawn(app, pilot)
+        await pilot.pause()
         assert app.ranged[-1] == (None, None)
         assert "zoomed" not in text(app)
         app.chart.show([TOTAL])
         await pilot.press("left", "plus", "0")
-        await drawn(app, pilot)
+        await pilot.pause()
         assert app.ranged[-2:] == [(50.5, 100.0), (None, None)]
 
     drive(act)
@@ -260,7 +252,7 @@ def test_zoom_and_reset_tell_the_owner() -> None:
 def test_zoom_ends_where_few_points_are_left() -> None:
     async def act(app: ChartApp, pilot: Pilot[None]) -> None:
         await pilot.press(*["plus"] * 8)
-        await drawn(app, pilot)
+        await pilot.pause()
         start, end = app.ranged[-1]
         assert start is not None
         assert end is not None
@@ -275,7 +267,7 @@ def test_cursor_takes_a_zoomed_range_along() -> None:
         await pilot.press("plus", "left")
         assert app.chart.cursor == 75
         await pilot.press("right", "right")
-        await drawn(app, pilot)
+        await pilot.pause()
         assert app.chart.cursor == 77
         start, end = app.ranged[-1]
         assert start is not None
@@ -289,7 +281,7 @@ def test_scale_and_smoothing_cycle() -> None:
     async def act(app: ChartApp, pilot: Pilot[None]) -> None:
         async def press(*pressed: str) -> str:
             await pilot.press(*pressed)
-            await drawn(app, pilot)
+            await pilot.pause()
             return text(app)
 
         linear = text(app)
@@ -310,7 +302,7 @@ def test_log_scale_says_what_it_leaves_out() -> None:
 def test_mouse_hovers_clicks_and_zooms() -> None:
     async def act(app: ChartApp, pilot: Pilot[None]) -> None:
         await pilot.hover(Chart, offset=(40, 8))
-        await drawn(app, pilot)
+        await pilot.pause()
         hovered = app.chart.cursor
         assert hovered is not None
         assert 40 < hovered < 60
@@ -321,7 +313,7 @@ def test_mouse_hovers_clicks_and_zooms() -> None:
         assert pinned < hovered
         for kind, zoomed in ((MouseScrollUp, True), (MouseScrollDown, False)):
             await pilot._post_mouse_events([MouseMove, kind], Chart, offset=(40, 8))
-            await drawn(app, pilot)
+            await pilot.pause()
             assert ("zoomed" in text(app)) == zoomed
 
     drive(act)
@@ -338,10 +330,10 @@ def test_nothing_is_drawn_for_what_is_shown_already(monkeypatch: pytest.MonkeyPa
 
         monkeypatch.setattr(plot, "draw", counted)
         app.chart.show([TOTAL, KD])
-        await drawn(app, pilot)
+        await pilot.pause()
         assert drawings == []
         app.chart.show([TOTAL], "fresh")
-        await drawn(app, pilot)
+        await pilot.pause()
         assert len(drawings) == 1
         await pilot.press("left", "left")
         assert len(drawings) == 1  # the cursor lies over what is drawn
@@ -354,7 +346,7 @@ def test_colours_follow_the_theme() -> None:
         expected = {"kid-dark": "#56b4e9", "kid-light": "#0072b2", "ansi-dark": "color(4)"}
         for name in theme.CYCLE:
             app.theme = name
-            await drawn(app, pilot)
+            await pilot.pause()
             colours = {
                 str(segment.style.color.name if segment.style and segment.style.color else "")
                 for strip in app.screen._compositor.render_strips(app.size)

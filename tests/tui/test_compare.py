@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from engine import runs
 from engine.run_writer import RunWriter
 from engine.runs import Run
+from engine.study.differing import differing
 from kidtui import comparison, keys
 from kidtui.app import KidApp
 from kidtui.comparison import DOMINATED, FRONT, NO_SCORE, NO_TIMING, Standing
@@ -240,14 +241,14 @@ def test_pareto_front(standings: Sequence[tuple[float | None, float | None]], wo
 def test_differing_settings() -> None:
     one = {"name": "a", "description": "x", "train": {"seed": 0, "steps": [1, 2]}, "lora": None, "new": True}
     two = {"name": "a", "description": "y", "train": {"seed": 1, "steps": [1, 2]}, "lora": {"rank": 4}}
-    assert comparison.differing([one, two]) == [
+    assert differing([one, two]) == [
         ("train.seed", ("0", "1")),
         ("lora", ("–", "absent")),
         ("new", ("true", "absent")),
         ("lora.rank", ("absent", "4")),
     ]
-    assert comparison.differing([one]) == []
-    assert comparison.differing([]) == []
+    assert differing([one]) == []
+    assert differing([]) == []
 
 
 def test_median_and_scores() -> None:

@@ -157,12 +157,12 @@ def test_an_edit_in_the_form_changes_the_text_and_is_saved(fast, unpainted):
         assert not stage.screen.unsaved()
         await stage.at("method.name")
         await stage.press("space")
-        assert 'name = "sft"' in stage.text
-        assert stage.row("method.name") == "name sft this file"
+        assert 'name = "skl"' in stage.text
+        assert stage.row("method.name") == "name skl this file"
         await stage.press("delete")
-        assert "sft" not in stage.text
+        assert "skl" not in stage.text
         await stage.press("u")
-        await stage.until(lambda: stage.row("method.name") == "name sft this file")
+        await stage.until(lambda: stage.row("method.name") == "name skl this file")
         await stage.press("enter")
         await stage.press(*["backspace"] * 3, "enter")
         assert stage.row("method.name") == "name kid ← demo"

@@ -262,6 +262,9 @@ def test_readonly_has_no_key_that_writes() -> None:
         assert "Kill" not in text_of(pilot)
         await pilot.press("d", "x", "D", "s")
         await pilot.pause(0.3)
+        notes = [note.message for note in pilot.app._notifications]
+        assert notes == [f"read-only: {key} needs kid tui without --readonly"
+                         for key in ("Demo", "Kill", "Remove", "Stop")]  # fmt: skip
         assert isinstance(pilot.app.screen, RunsScreen)
         assert [run.id for run in runs.all_runs()] == ["one"]
 

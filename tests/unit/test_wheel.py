@@ -35,6 +35,8 @@ def kid(unpacked: Path, *arguments: str, home: Path) -> str:
 def test_profiles_and_demo_travel(unpacked, tmp_path):
     listed = kid(unpacked, "profiles", "list", home=tmp_path)
     assert all(file.stem in listed for file in (REPOSITORY / "profiles").glob("*.toml"))
+    sweeps = kid(unpacked, "sweep", "--list", home=tmp_path)
+    assert all(file.stem in sweeps for file in (REPOSITORY / "profiles" / "sweeps").glob("*.toml"))
     shown = kid(unpacked, "profiles", "show", "demo", home=tmp_path)
     assert "keep_layers" in shown
     kid(unpacked, "data", "check", "demo/dev", home=tmp_path)
