@@ -5,7 +5,8 @@
 
 All rows train the same model on the same questions, a whole optimizer step (forward, backward,
 AdamW) each, in one process, interleaved; figures are medians. `plain SFT` and `naive KID` are what a
-plain trainer does: every row is its whole prompt, padded, with logits at every position. On a GPU all
+plain trainer does: every row is its whole prompt, padded, with logits at every position. `shared` keeps
+the prefix in a cache, `packed` runs prefix and rows as one row (engine/models/prefix.py). On a GPU all
 rows compute in bfloat16 (autocast), and the teacher's weights are in bfloat16, as in training.
 """
 
@@ -33,6 +34,7 @@ from engine.distill.objective import Objective
 from engine.distill.rewrite import choose_positions
 from engine.models.encode import Item
 from engine.models.pair import add_lora
+from engine.models.prefix import Form
 
 MASK, EOS, PAD = 2, 1, 0
 DATABASE = Path("benchmark.sqlite")
@@ -144,8 +146,8 @@ def autocast(device: torch.device) -> Callable[[], AbstractContextManager]:
     return lambda: torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
 
 
-def shared(
-    name: str, teacher: Any, student: Any, prefix: Sequence[int], items: Sequence[Item]
+def ours(
+    name: str, form: Form, teacher: Any, student: Any, prefix: Sequence[int], items: Sequence[Item]
 ) -> Callable[[], None]:
     objective = Objective(
         student,
@@ -156,6 +158,8 @@ def shared(
         eos_id=EOS,
         pad_id=PAD,
         seed=0,
+        student_form=form,
+        teacher_form=form,
         autocast=autocast(student.device),
     )
 
@@ -183,9 +187,11 @@ def measure(setting: Setting, repeats: int, lora: bool, device: str) -> dict[str
     rows: dict[str, Callable[[], None]] = {
         "plain SFT": plain.sft,
         "naive KID": plain.kid,
-        "shared SFT": shared("sft", None, student, prefix, items),
-        "shared RKD": shared("rkd", teacher, student, prefix, items),
-        "shared KID": shared("kid", teacher, student, prefix, items),
+        "shared SFT": ours("sft", "cached", None, student, prefix, items),
+        "shared RKD": ours("rkd", "cached", teacher, student, prefix, items),
+        "shared KID": ours("kid", "cached", teacher, student, prefix, items),
+        "packed SFT": ours("sft", "packed", None, student, prefix, items),
+        "packed KID": ours("kid", "packed", teacher, student, prefix, items),
     }
     trained = [parameter for parameter in student.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-6)

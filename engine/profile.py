@@ -338,5 +338,8 @@ def _toml_value(text: str) -> Any:
 
 
 def _origin(key: str, origins: Mapping[str, str], path: Path) -> str:
+    """Where a key was said; a table as a whole, where it was said last."""
     inside = [source for known, source in origins.items() if known == key or known.startswith(f"{key}.")]
-    return inside[0] if inside and key else str(path)
+    if not inside or not key:
+        return str(path)
+    return _OVERRIDE if _OVERRIDE in inside else inside[0]

@@ -24,7 +24,7 @@ from engine.evaluation.scorer import Scorer
 from engine.models.encode import Encoder, Item
 from engine.models.locate import fingerprint
 from engine.models.pair import Pair, build_pair
-from engine.models.prefix import shareable
+from engine.models.prefix import Form, choose_form
 from engine.models.save import save_student
 from engine.models.threads import set_threads
 from engine.profile import Profile
@@ -151,8 +151,8 @@ class Job:
             max_new_tokens=profile.data.max_answer_tokens,
             vocabulary=len(pair.tokenizer),
             teacher_text=self._teacher_text(profile, pair, encoder, items, plan),
-            shared_student=self._may_share(profile, pair.student, "student"),
-            shared_teacher=pair.teacher is None or self._may_share(profile, pair.teacher, "teacher"),
+            student_form=self._form(profile, pair.student, "student"),
+            teacher_form=self._form(profile, pair.teacher, "teacher") if pair.teacher else "cached",
             normalise=profile.train.normalise,
             autocast=accelerator.autocast,
         )
@@ -204,11 +204,13 @@ class Job:
             )
         return text
 
-    def _may_share(self, profile: Profile, model: Any, role: str) -> bool:
-        reason = shareable(model) if profile.train.shared_prefix else None
+    def _form(self, profile: Profile, model: Any, role: str) -> Form:
+        if not profile.train.shared_prefix:
+            return "naive"
+        form, reason = choose_form(model)
         if reason:
             self.writer.event("warning", message=f"{role}: every question runs its whole prompt: {reason}")
-        return profile.train.shared_prefix and reason is None
+        return form
 
     def _save(self, pair: Pair, profile: Profile, name: str) -> None:
         save_student(pair, self.directory.path / "student" / name, merged=profile.student.save_merged)

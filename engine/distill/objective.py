@@ -26,7 +26,7 @@ from engine.distill.rollin import RollIn, Row
 from engine.distill.stopwatch import Stopwatch
 from engine.distill.taid import TaidSchedule
 from engine.models.encode import Item
-from engine.models.prefix import Prefix, open_prefix
+from engine.models.prefix import Form, Prefix, open_prefix
 from engine.models.rows import Rows
 
 
@@ -62,7 +62,7 @@ class Objective:
         max_new_tokens: the longest answer that the student samples.
         vocabulary: ids from this on are never sampled (None: all can be).
         teacher_text: the teacher's answer by the example's index, for methods that read it.
-        shared_student, shared_teacher: whether each may share its prefix (prefix.shareable).
+        student_form, teacher_form: how each shares a prefix (prefix.choose_form).
         normalise: "token" or "sequence" (1/|y| per example first).
         autocast: a fresh context for mixed precision.
     """
@@ -81,8 +81,8 @@ class Objective:
         max_new_tokens: int = 128,
         vocabulary: int | None = None,
         teacher_text: Mapping[int, Sequence[int]] | None = None,
-        shared_student: bool = True,
-        shared_teacher: bool = True,
+        student_form: Form = "cached",
+        teacher_form: Form = "cached",
         normalise: str = "token",
         autocast: Callable[[], AbstractContextManager] = nullcontext,
     ) -> None:
@@ -91,13 +91,13 @@ class Objective:
         self.mask_id, self.pad_id, self.seed = mask_id, pad_id, seed
         self.device = next(student.parameters()).device
         self.banned = torch.tensor(sorted(set(banned)), device=self.device)
-        self.shared_student, self.shared_teacher = shared_student, shared_teacher
+        self.student_form, self.teacher_form = student_form, teacher_form
         self.normalise = normalise
         self.autocast = autocast
         self.stopwatch = Stopwatch(self.device)
         self.taid = TaidSchedule(method.taid_start)
         self.roll_in = RollIn(student, method, seed, eos_id, pad_id, vocabulary, max_new_tokens,
-                              shared_student, teacher_text or {})  # fmt: skip
+                              student_form != "naive", teacher_text or {})  # fmt: skip
 
     def accumulate(
         self,
@@ -195,13 +195,11 @@ class _Step:
         ids = torch.tensor(prefix, device=made.device)
         teacher = None
         with self.stopwatch.part("prefix"):
-            student = open_prefix(made.student, ids, shared=made.shared_student)
+            student = open_prefix(made.student, ids, made.student_form)
             if self.divergence:
                 assert made.teacher is not None, "the profile's own checks see to it"
                 with torch.no_grad():
-                    teacher = open_prefix(
-                        made.teacher, ids.to(made.teacher.device), shared=made.shared_teacher
-                    )
+                    teacher = open_prefix(made.teacher, ids.to(made.teacher.device), made.teacher_form)
         for rows in chunks:
             self._learn(student, teacher, make_chunk(rows, self.weighing, made.pad_id, made.device))
         with self.stopwatch.part("backward"):
@@ -228,7 +226,7 @@ class _Step:
         with self.stopwatch.part("mask"), torch.no_grad():
             imperfect = self.rewriter.rewrite(prefix, chunk, gold_logits)
             self._add("num_recovered", imperfect.recovered)
-            if not self.objective.shared_student:
+            if self.objective.student_form != "cached":
                 # Autocast keeps weights as first converted, here without gradient: what learns needs its own.
                 torch.clear_autocast_cache()
         if self.sample and not self.result.sample:
@@ -286,7 +284,7 @@ class _Step:
         self.result.tokens_useful += prefix_length + sum(row.length for row in rows)
         self.result.tokens_computed += sum(
             max(row.length for row in chunk) * len(chunk) for chunk in chunks
-        ) + prefix_length * (1 if self.objective.shared_student else len(rows))
+        ) + prefix_length * (len(rows) if self.objective.student_form == "naive" else 1)
 
 
 def _student_logits(prefix: Prefix, gold: Rows, context: Rows, gold_logits: Tensor | None) -> Tensor:

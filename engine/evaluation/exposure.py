@@ -24,7 +24,7 @@ from engine.data.benchmarks import Example
 from engine.distill.divergences import forward_kl
 from engine.evaluation.predict import batches
 from engine.models.encode import Encoder
-from engine.models.prefix import open_prefix, shareable
+from engine.models.prefix import choose_form, open_prefix, shareable
 from engine.models.rows import Rows, answer_rows
 from engine.models.sample import sample
 
@@ -160,7 +160,7 @@ def exposure(
 def _reader(model: Any, prefix: Sequence[int], vocabulary: int) -> Callable[[Rows], Tensor]:
     """A function from rows behind the prefix to the model's logits [N, vocabulary] at their places."""
     device = next(model.parameters()).device
-    opened = open_prefix(model, torch.tensor(prefix, device=device), shared=shareable(model) is None)
+    opened = open_prefix(model, torch.tensor(prefix, device=device), choose_form(model)[0])
 
     def read(rows: Rows) -> Tensor:
         return opened.logits(rows.to(device))[:, :vocabulary]

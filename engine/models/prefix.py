@@ -2,11 +2,12 @@
 
 94 % of a text-to-SQL prompt is the schema, the same for every question on a database. A
 `Prefix` holds one model's view of it; each pass (mask, teacher, student, generation) reads only
-its own short rows. Gradients flow back into the prefix through its keys and values. Two forms
+its own short rows. Gradients flow back into the prefix through its keys and values. Three forms
 give the same numbers:
 
-    SharedPrefix   runs the prefix once into a cache; rows continue from the expanded cache
-    NaivePrefix    runs prefix + row for every row: the reference, and the fallback
+    cached   SharedPrefix runs the prefix once into a cache; rows continue from the expanded cache
+    packed   one row [prefix | row | row | …] with a block mask (packed.py)
+    naive    NaivePrefix runs prefix + row for every row: the reference, and the fallback
 
 Encoder–decoder models have a form of their own (seq2seq.py).
 
@@ -15,7 +16,8 @@ Rows are padded on the right. Under a causal mask no real token sees a pad, so n
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -23,6 +25,7 @@ from transformers import DynamicCache
 
 from engine.models.head import read_at
 from engine.models.kind import is_encoder_decoder
+from engine.models.packed import PackedPrefix
 from engine.models.rows import Rows
 from engine.models.seq2seq import EncoderDecoderPrefix
 
@@ -39,8 +42,31 @@ class Prefix(Protocol):
         """Sends what the rows' backward passes left at the prefix on into the model's parameters."""
 
 
+Form = Literal["cached", "packed", "naive"]
+
+
 def shareable(model: Any) -> str | None:
-    """None where sharing is exact for this model as it is set, else the reason why it is not."""
+    """None where a prefix can be cached for this model as it is set, else the reason why it cannot."""
+    if reason := _inexact(model):
+        return reason
+    if _checkpoints(model) and model.training:
+        return "activation checkpointing drops the cache"
+    return None
+
+
+def choose_form(model: Any) -> tuple[Form, str | None]:
+    """How training should share this model's prefix; where it cannot, "naive" and the reason."""
+    if reason := _inexact(model):
+        return "naive", reason
+    return ("packed" if _checkpoints(model) else "cached"), None
+
+
+def _checkpoints(model: Any) -> bool:
+    return getattr(model, "is_activation_checkpointing", False)
+
+
+def _inexact(model: Any) -> str | None:
+    """Why sharing would not be exact, decided from the configuration: some models are wrong in silence."""
     config = model.config
     if is_encoder_decoder(config):
         return "it is an encoder–decoder model, whose encoder reads prefix and question together"
@@ -50,19 +76,17 @@ def shareable(model: Any) -> str | None:
     windowed = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
     if windowed or any(kind != "full_attention" for kind in layer_types):
         return "the model has sliding-window attention"
-    if getattr(model, "is_activation_checkpointing", False):
-        return "activation checkpointing drops the cache"
     return None
 
 
-def open_prefix(model: Any, ids: Tensor, *, shared: bool) -> Prefix:
-    """A prefix in the form that `shared` asks for; an encoder–decoder's is never shared.
+def open_prefix(model: Any, ids: Tensor, form: Form) -> Prefix:
+    """A prefix in a form that is exact for the model; an encoder–decoder's is its own, whatever is asked.
 
     `ids`: [P]. Honours torch's gradient mode.
     """
     if is_encoder_decoder(model.config):
         return EncoderDecoderPrefix(model, ids)
-    return SharedPrefix(model, ids) if shared else NaivePrefix(model, ids)
+    return _FORMS[form](model, ids)
 
 
 class SharedPrefix:
@@ -135,3 +159,10 @@ class NaivePrefix:
 
     def backward(self) -> None:
         """Nothing is held back: the rows' own backward passes went all the way."""
+
+
+_FORMS: dict[Form, Callable[[Any, Tensor], Prefix]] = {
+    "cached": SharedPrefix,
+    "packed": PackedPrefix,
+    "naive": NaivePrefix,
+}

@@ -131,7 +131,7 @@ def _look_up(text: list[int], num: int) -> list[int]:
 def _read_answer(model: Any, prompt: Sequence[int], answer: Sequence[int]) -> Tensor:
     """[len(answer), V] an encoder–decoder's logits at each token of an answer."""
     device = next(model.parameters()).device
-    opened = open_prefix(model, torch.tensor([], dtype=torch.long, device=device), shared=False)
+    opened = open_prefix(model, torch.tensor([], dtype=torch.long, device=device), "naive")
     return opened.logits(answer_rows([prompt], [answer], 0, device))
 
 

@@ -16,7 +16,7 @@ from engine.distill.job import choose_mask_token
 from engine.distill.rollin import Row
 from engine.evaluation.predict import batches
 from engine.models.encode import Encoder, Item
-from engine.models.prefix import open_prefix, shareable
+from engine.models.prefix import choose_form, open_prefix
 from engine.settings import Method
 from engine.study.error_distribution import NUM_BINS, STRATEGIES, count
 from engine.study.token_classes import CLASSES, Schema, classes_of_pieces, offsets_of_pieces
@@ -118,7 +118,7 @@ def guess(
     done = 0
     for database, batch in batches(examples, [item.suffix for item in items], size):
         ids = torch.tensor(encoder.prefix(database), device=device)
-        prefix = open_prefix(model, ids, shared=shareable(model) is None)
+        prefix = open_prefix(model, ids, choose_form(model)[0])
         gold_logits = None
         for draw in range(DRAWS):
             rows = [

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a G
 TEXT = {item.index: item.answer for item in tiny.items(6, seed=11)}
 
 
-def objective(student, teacher, device: str, *, shared: bool = True, **method) -> Objective:
+def objective(student, teacher, device: str, *, form: str = "cached", **method) -> Objective:
     def autocast():
         return torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda")
 
@@ -34,8 +34,8 @@ def objective(student, teacher, device: str, *, shared: bool = True, **method) -
         seed=3,
         max_new_tokens=8,
         teacher_text=TEXT,
-        shared_student=shared,
-        shared_teacher=shared,
+        student_form=form,
+        teacher_form=form,
         autocast=autocast,
     )
 
@@ -74,19 +74,20 @@ def test_every_method_is_near_float32_on_the_cpu(name):
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "codegen", "gemma"])
 @pytest.mark.parametrize("name", ["sft", "rkd", "kid"])
-def test_shared_prefix_equals_naive(kind, name):
+@pytest.mark.parametrize("form", ["cached", "packed"])
+def test_shared_prefix_equals_naive(kind, name, form):
     student, teacher = pair(kind)
     given = {"name": name, **({"rewrite": "mask"} if name == "kid" else {})}
-    shared = gradient(objective(student, teacher, "cuda", **given))
-    naive = gradient(objective(student, teacher, "cuda", shared=False, **given))
+    shared = gradient(objective(student, teacher, "cuda", form=form, **given))
+    naive = gradient(objective(student, teacher, "cuda", form="naive", **given))
     assert shared[0] == pytest.approx(naive[0], rel=0.03)
     assert torch.cosine_similarity(shared[1], naive[1], dim=0) > 0.98
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_a_pass_without_gradient_takes_none_from_the_next(shared):
+@pytest.mark.parametrize("form", ["cached", "packed", "naive"])
+def test_a_pass_without_gradient_takes_none_from_the_next(form):
     student, teacher = pair()
-    made = objective(student, teacher, "cuda", shared=shared, name="kid")
+    made = objective(student, teacher, "cuda", form=form, name="kid")
     made.accumulate([tiny.items(6)], {tiny.DATABASE: tiny.prefix()}, epoch=0)
     assert all(parameter.grad is not None for parameter in student.parameters())
 

@@ -19,7 +19,7 @@ TEXT = {item.index: item.answer for item in tiny.items(6, seed=11)}
 STUDENT, TEACHER = tiny.model("llama"), tiny.model("llama", seed=7)
 
 
-def objective(name: str, *, student=STUDENT, shared: bool = True, seed: int = 3, **given) -> Objective:
+def objective(name: str, *, student=STUDENT, form: str = "cached", seed: int = 3, **given) -> Objective:
     return Objective(
         student,
         TEACHER,
@@ -32,8 +32,8 @@ def objective(name: str, *, student=STUDENT, shared: bool = True, seed: int = 3,
         max_new_tokens=LONGEST,
         vocabulary=tiny.VOCABULARY,
         teacher_text=TEXT,
-        shared_student=shared,
-        shared_teacher=shared,
+        student_form=form,
+        teacher_form=form,
     )
 
 
@@ -82,7 +82,7 @@ def test_loss_by_hand(name):
 
 @pytest.mark.parametrize("name", ["seqkd", "f-distill", "imitkd", "gkd", "skl", "akl", "taid"])
 def test_shared_prefix_equals_naive(name):
-    (shared, left), (naive, right) = run(objective(name)), run(objective(name, shared=False))
+    (shared, left), (naive, right) = run(objective(name)), run(objective(name, form="naive"))
     assert shared.loss == pytest.approx(naive.loss, rel=1e-5)
     scale = max(gradient.abs().max() for gradient in left)
     for one, other in zip(left, right, strict=True):

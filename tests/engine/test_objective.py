@@ -9,11 +9,13 @@ import torch
 
 from engine import settings
 from engine.distill.objective import Objective, StepResult
-from engine.models.prefix import EXACT_TYPES
+from engine.models.prefix import EXACT_TYPES, choose_form
 from tests.engine import tiny
 
 
-def objective(student, teacher, *, shared: bool = True, normalise: str = "token", **method) -> Objective:
+def objective(
+    student, teacher, *, form: str = "cached", normalise: str = "token", max_new_tokens: int = 128, **method
+) -> Objective:
     return Objective(
         student,
         teacher,
@@ -23,8 +25,9 @@ def objective(student, teacher, *, shared: bool = True, normalise: str = "token"
         eos_id=tiny.EOS,
         pad_id=tiny.PAD,
         seed=3,
-        shared_student=shared,
-        shared_teacher=shared,
+        max_new_tokens=max_new_tokens,
+        student_form=form,
+        teacher_form=form,
         normalise=normalise,
     )
 
@@ -64,21 +67,22 @@ def assert_same(left, right, tolerance: float = 2e-5) -> None:
     ],
     ids=lambda method: "-".join(method.values()),
 )
-def test_shared_prefix_equals_naive(kind, method):
+@pytest.mark.parametrize("form", ["cached", "packed"])
+def test_shared_prefix_equals_naive(kind, method, form):
     student, teacher = tiny.model(kind), tiny.model(kind, seed=7)
-    shared = run(objective(student, teacher, **method))
-    naive = run(objective(student, teacher, shared=False, **method))
+    shared = run(objective(student, teacher, form=form, **method))
+    naive = run(objective(student, teacher, form="naive", **method))
     assert_same(shared, naive)
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_any_split_gives_the_same_gradient(shared):
+@pytest.mark.parametrize("form", ["cached", "packed", "naive"])
+def test_any_split_gives_the_same_gradient(form):
     """Chunks of a group, groups of a step, and their order: the mean is over the step's tokens."""
     student, teacher = tiny.model("llama"), tiny.model("llama", seed=7)
     items = tiny.items(6)
-    whole = run(objective(student, teacher, shared=shared), [items])
+    whole = run(objective(student, teacher, form=form), [items])
     for groups, rows in [([items], 1), ([items], 4), ([items[3:], items[:3]], 0), ([items[::-1]], 2)]:
-        assert_same(whole, run(objective(student, teacher, shared=shared), groups, max_rows=rows))
+        assert_same(whole, run(objective(student, teacher, form=form), groups, max_rows=rows))
 
 
 def test_two_databases_in_a_step_equal_their_weighted_sum():
@@ -159,7 +163,7 @@ def test_vocabularies_that_differ_in_padding_rows():
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
 def test_lora_and_checkpointing(kind):
-    """Shared = naive with LoRA; the naive step with activation checkpointing gives the same gradient."""
+    """Cached = packed = naive with LoRA; packed and naive also with activation checkpointing."""
     from engine.models.pair import add_lora
     from engine.settings import Lora, Student
 
@@ -174,12 +178,15 @@ def test_lora_and_checkpointing(kind):
 
     teacher = tiny.model(kind, seed=7)
     shared, naive = made(), made()
-    left, right = run(objective(shared, teacher)), run(objective(naive, teacher, shared=False))
-    assert_same(left, right)
+    left = run(objective(shared, teacher))
+    assert_same(left, run(objective(naive, teacher, form="naive")))
+    assert choose_form(naive) == ("cached", None)
     naive.enable_input_require_grads()
     naive.activation_checkpointing_enable({"use_reentrant": False})
     naive.train()
-    assert_same(left, run(objective(naive, teacher, shared=False)))
+    assert choose_form(naive) == ("packed", None)
+    assert_same(left, run(objective(naive, teacher, form="packed")))
+    assert_same(left, run(objective(naive, teacher, form="naive")))
 
 
 def test_the_weight_of_mle_belongs_to_distillation():
@@ -190,3 +197,26 @@ def test_the_weight_of_mle_belongs_to_distillation():
     result, _ = run(objective(student, teacher, mle_weight=0.5))
     assert result.loss == pytest.approx(result.loss_kd + 0.5 * result.loss_mle, rel=1e-5)
     assert run(objective(student, None, name="sft"))[0].num_recovered is None
+
+
+@pytest.mark.parametrize("name", ["sft", "rkd", "kid", "gkd"])
+def test_only_places_that_predict_an_answer_token_have_a_gradient(name):
+    student, teacher = tiny.model("llama"), tiny.model("llama", seed=7)
+    seen: list[torch.Tensor] = []
+
+    def keep(module, inputs, output) -> None:
+        if output.requires_grad:
+            output.retain_grad()
+            seen.append(output)
+
+    student.model.norm.register_forward_hook(keep)  # the last states before the head, of whole prompts
+    items = tiny.items(4)
+    run(objective(student, teacher, form="naive", name=name, max_new_tokens=6), [items])
+    (states,) = seen
+    reached = states.grad.abs().amax(-1) > 0
+    for row, item in enumerate(items):
+        prompt = len(tiny.prefix()) + len(item.suffix)
+        assert not reached[row, : prompt - 1].any()  # the last prompt token predicts the first answer token
+        if name != "gkd":
+            assert reached[row, prompt - 1 : prompt - 1 + len(item.answer)].all()
+            assert not reached[row, prompt - 1 + len(item.answer) :].any()

@@ -52,7 +52,7 @@ def rows_of(items: Sequence[Item]) -> Rows:
 
 
 def prefix_of(model: PreTrainedModel) -> Prefix:
-    return open_prefix(model, torch.tensor(tiny.prefix()), shared=False)
+    return open_prefix(model, torch.tensor(tiny.prefix()), "naive")
 
 
 @torch.no_grad()
@@ -97,8 +97,8 @@ def objective(student, teacher, **method) -> Objective:
         pad_id=tiny.PAD,
         seed=3,
         max_new_tokens=8,
-        shared_student=False,
-        shared_teacher=False,
+        student_form="naive",
+        teacher_form="naive",
     )
 
 
@@ -151,7 +151,7 @@ def test_passes_over_the_same_questions_share_the_encoder_and_its_gradient():
 def test_only_wanted_places_are_computed_and_fewer_of_them_are_the_same():
     model, items = tiny.model("t5"), tiny.items()
     rows = rows_of(items)
-    prefix = open_prefix(model, torch.tensor(tiny.prefix()), shared=True)  # asked for in vain
+    prefix = open_prefix(model, torch.tensor(tiny.prefix()), "cached")  # asked for in vain
     assert isinstance(prefix, EncoderDecoderPrefix)
     chosen = torch.tensor([0, 4, 5, 9])
     read: list[tuple[int, ...]] = []

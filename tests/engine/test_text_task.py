@@ -100,13 +100,14 @@ def test_an_empty_context_is_shared_exactly(which, request, task):
     items = [item for item in made.items(task) if item.database == task.examples[1].database]
     rows = answer_rows([i.suffix for i in items], [i.answer for i in items], made.pad_id, student.device)
     prefix = torch.tensor(made.prefix(items[0].database))
-    found = [open_prefix(student, prefix, shared=shared).logits(rows) for shared in (True, False)]
-    assert torch.allclose(*found, atol=1e-5)
+    found = [open_prefix(student, prefix, form).logits(rows) for form in ("cached", "packed", "naive")]
+    assert torch.allclose(found[0], found[2], atol=1e-5)
+    assert torch.allclose(found[1], found[2], atol=1e-5)
 
 
 @pytest.mark.parametrize("which", ["tokenizer", "nameless"])
-@pytest.mark.parametrize("shared", [True, False])
-def test_a_student_learns_the_texts_and_says_them(which, shared, request, task):
+@pytest.mark.parametrize("form", ["cached", "naive"])
+def test_a_student_learns_the_texts_and_says_them(which, form, request, task):
     """SFT on groups of both contexts; then greedy answers are the completions, line breaks and all."""
     words = request.getfixturevalue(which)
     made, student = encoder(words, task), model(words)
@@ -115,7 +116,7 @@ def test_a_student_learns_the_texts_and_says_them(which, shared, request, task):
     prefixes = {item.database: made.prefix(item.database) for item in items}
     objective = Objective(student, None, Method(name="sft"), mask_id=words.unk_token_id or 3, banned=[],
                           eos_id=made.eos_id, pad_id=made.pad_id, seed=0,
-                          shared_student=shared, shared_teacher=shared)  # fmt: skip
+                          student_form=form)  # fmt: skip
     optimizer = torch.optim.AdamW(student.parameters(), lr=5e-3)
     for epoch in range(40):
         optimizer.zero_grad()
