@@ -13,7 +13,7 @@ from engine.models.locate import fingerprint, run_student
 from engine.paths import typed_path
 from engine.study import comparison, error_figures, saved
 from engine.study.error_report import markdown
-from kidtui import console, scoring, studying
+from kidtui import console, engine_job, scoring
 from kidtui.scoring import Where
 from kidtui.student import profile_of
 
@@ -59,11 +59,20 @@ def study_errors(
     )
     (task,) = scoring.from_model(request, Where([data] if data else [], data_dir, databases, None), [])
     assert task.folder is not None
-    found = studying.study(
-        {"folder": str(task.folder), "method": method.model_dump(mode="json"), "seed": made.train.seed},
+    asked = {"folder": str(task.folder), "method": method.model_dump(mode="json"), "seed": made.train.seed}
+    found = engine_job.do(
+        ["study"],
         task.folder / "study.log",
+        doing="studied the errors",
+        when_stopped="stopped; the same command begins with the answers that there are",
+        request={
+            "folder": str(task.folder),
+            "method": method.model_dump(mode="json"),
+            "seed": made.train.seed,
+        },
+        reports=True,
     )
-    report = {"run": run.id, **found, "signatures": list(comparison.compare([run]).signatures)}
+    report = {"run": run.id, **found["report"], "signatures": list(comparison.compare([run]).signatures)}
     target = folder or run.path / "study" / "errors"
     saved.save_report(target, report, markdown(report))
     if draws:

@@ -50,7 +50,7 @@ def answer_all(folders: Sequence[Folder], progress: Progress) -> None:
         request = folder.request()
         if fingerprint(spec, profile.student.adapter) != request.model:
             raise ModelError(f"model {spec} has changed since it was asked", "ask again")
-        data = _load(request)
+        data = load_asked(request)
         encoder.add(data)
         with folder.answering():
             _answer(folder, request, data, model, encoder, profile, progress)
@@ -126,7 +126,12 @@ def _measure_exposure(
     files.write_json(folder.exposure_file(request), found.told())
 
 
-def _load(request: Request) -> DataSet:
+def load_asked(request: Request) -> DataSet:
+    """The data set of a request, which must be the one that it was made for.
+
+    Raises:
+        DataError: it has changed, or cannot be read.
+    """
     data = benchmarks.load(
         request.data,
         Path(request.data_dir) if request.data_dir else None,

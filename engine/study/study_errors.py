@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from engine.data import benchmarks
 from engine.data.benchmarks import DataSet, Example
 from engine.data.glance import readable
 from engine.errors import DataError, KidError, ModelError
 from engine.evaluation import request as answering
+from engine.evaluation.answering import load_asked
 from engine.evaluation.answers import Answer
 from engine.evaluation.evaluate import Options, evaluate
 from engine.evaluation.sample import stratified
@@ -120,13 +120,7 @@ def _questions(
     asked: answering.Request, folder: answering.Folder, encoder: Encoder, longest: int
 ) -> _Questions:
     """The questions whose gold answer could be written whole: others are no part of training either."""
-    data = benchmarks.load(
-        asked.data,
-        Path(asked.data_dir) if asked.data_dir else None,
-        Path(asked.databases) if asked.databases else None,
-    )
-    if data.fingerprint != asked.fingerprint:
-        raise DataError(f"{asked.data} has changed since it was asked for", "ask again")
+    data = load_asked(asked)
     encoder.add(data)
     sampled = stratified(data.examples, asked.limit)
     golds = [classified(encoder, example.query, readable(example.database)) for example in sampled]

@@ -17,7 +17,7 @@ from engine.evaluation.request import Folder
 from engine.runs import Run
 from engine.study import error_figures
 from engine.study.error_distribution import GOLD, REAL, REAL_ALL, STRATEGIES, Seen, compare, count
-from kidtui import answering, studying
+from kidtui import answering, engine_job
 from kidtui.watch import View
 from tests.cli.conftest import Answer, wait_until
 from tests.fakes.finished_run import made
@@ -72,7 +72,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], N
     def use(code: str) -> None:
         (tmp_path / "engine.py").write_text(ENGINE % code)
         command = [sys.executable, str(tmp_path / "engine.py")]
-        monkeypatch.setattr(studying, "study", partial(studying.study, command=command))
+        monkeypatch.setattr(engine_job, "do", partial(engine_job.do, command=command))
 
     return use
 
@@ -143,7 +143,7 @@ def test_interrupted_it_ends_the_engine(
     def display() -> Iterator[Interrupting]:
         yield Interrupting()
 
-    monkeypatch.setattr(studying, "open_display", display)
+    monkeypatch.setattr(engine_job, "open_display", display)
     found = kid("study", "errors", "a")
     assert found.code == 130
     assert "stopped" in found.err
