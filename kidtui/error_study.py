@@ -65,11 +65,7 @@ def study_errors(
         task.folder / "study.log",
         doing="studied the errors",
         when_stopped="stopped; the same command begins with the answers that there are",
-        request={
-            "folder": str(task.folder),
-            "method": method.model_dump(mode="json"),
-            "seed": made.train.seed,
-        },
+        request=asked,
         reports=True,
     )
     report = {"run": run.id, **found["report"], "signatures": list(comparison.compare([run]).signatures)}
