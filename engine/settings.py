@@ -53,6 +53,8 @@ class Teacher(Table):
     """Number format of the weights; auto = bfloat16 where the device has it, else float32."""
     device: str = Field(default="auto", pattern=_DEVICE)
     """Where it runs: auto, cpu, mps, cuda or cuda:N."""
+    prefix_cache_mb: int = Field(default=1024, ge=0)
+    """Memory (MiB) for schemas that it has read, kept from step to step; 0 = none."""
 
 
 class Lora(Table):

@@ -14,6 +14,7 @@ from kidtui.narrate import count, duration
 
 _PARTS = {
     "teacher": "teacher",
+    "teacher_prefixes": "its schemas",
     "student": "student",
     "gradients_and_optimizer": "optimizer",
     "activations": "activations",

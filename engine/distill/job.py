@@ -153,6 +153,7 @@ class Job:
             teacher_text=self._teacher_text(profile, pair, encoder, items, plan),
             student_form=self._form(profile, pair.student, "student"),
             teacher_form=self._form(profile, pair.teacher, "teacher") if pair.teacher else "cached",
+            teacher_prefix_bytes=profile.teacher.prefix_cache_mb * 2**20 if profile.teacher else 0,
             normalise=profile.train.normalise,
             autocast=accelerator.autocast,
         )

@@ -26,6 +26,7 @@ from engine.distill.rollin import RollIn, Row
 from engine.distill.stopwatch import Stopwatch
 from engine.distill.taid import TaidSchedule
 from engine.models.encode import Item
+from engine.models.kept_prefixes import KeptPrefixes
 from engine.models.prefix import Form, Prefix, open_prefix
 from engine.models.rows import Rows
 
@@ -63,6 +64,7 @@ class Objective:
         vocabulary: ids from this on are never sampled (None: all can be).
         teacher_text: the teacher's answer by the example's index, for methods that read it.
         student_form, teacher_form: how each shares a prefix (prefix.choose_form).
+        teacher_prefix_bytes: memory for teacher's prefixes that are kept from step to step.
         normalise: "token" or "sequence" (1/|y| per example first).
         autocast: a fresh context for mixed precision.
     """
@@ -83,6 +85,7 @@ class Objective:
         teacher_text: Mapping[int, Sequence[int]] | None = None,
         student_form: Form = "cached",
         teacher_form: Form = "cached",
+        teacher_prefix_bytes: int = 0,
         normalise: str = "token",
         autocast: Callable[[], AbstractContextManager] = nullcontext,
     ) -> None:
@@ -91,7 +94,8 @@ class Objective:
         self.mask_id, self.pad_id, self.seed = mask_id, pad_id, seed
         self.device = next(student.parameters()).device
         self.banned = torch.tensor(sorted(set(banned)), device=self.device)
-        self.student_form, self.teacher_form = student_form, teacher_form
+        self.student_form = student_form
+        self.teacher_prefixes = KeptPrefixes(teacher, teacher_form, teacher_prefix_bytes)
         self.normalise = normalise
         self.autocast = autocast
         self.stopwatch = Stopwatch(self.device)
@@ -192,14 +196,14 @@ class _Step:
     def learn_group(self, chunks: Sequence[Sequence[Row]], prefix: Sequence[int]) -> None:
         """Forward and backward of the rows on one database, chunk after chunk."""
         made = self.objective
-        ids = torch.tensor(prefix, device=made.device)
+        database, ids = chunks[0][0].item.database, torch.tensor(prefix, device=made.device)
         teacher = None
         with self.stopwatch.part("prefix"):
             student = open_prefix(made.student, ids, made.student_form)
             if self.divergence:
                 assert made.teacher is not None, "the profile's own checks see to it"
                 with torch.no_grad():
-                    teacher = open_prefix(made.teacher, ids.to(made.teacher.device), made.teacher_form)
+                    teacher = made.teacher_prefixes.open(database, ids.to(made.teacher.device))
         for rows in chunks:
             self._learn(student, teacher, make_chunk(rows, self.weighing, made.pad_id, made.device))
         with self.stopwatch.part("backward"):

@@ -10,6 +10,7 @@ import torch
 
 from engine.data import corrections
 from engine.distill.job import fitting_items, load_data, make_plan
+from engine.distill.methods import METHODS
 from engine.models.encode import Encoder
 from engine.models.kind import is_encoder_decoder, model_class
 from engine.models.load import load_config, load_tokenizer
@@ -17,6 +18,7 @@ from engine.models.memory import count_parameters
 from engine.models.pair import add_lora, choose_dtype, require_one_kind, student_spec
 from engine.models.shrink import keep_layers
 from engine.profile import Profile
+from engine.settings import Teacher
 
 _MIB = 2**20
 
@@ -42,10 +44,13 @@ def plan(request: dict[str, Any]) -> dict[str, Any]:
     cut = make_plan(items, profile)
     teacher = count_parameters(load_config(profile.teacher.model)) if profile.teacher else 0
     student, trainable, config = _student(profile)
+    read = sum(len(encoder.prefix(database)) for database in {item.database for item in items})
+    distils = METHODS[profile.method.name].divergence is not None
+    kept = _kept_prefixes(profile.teacher, read) if profile.teacher and distils else 0
     longest = max((len(encoder.prefix(item.database)) + item.length for item in items), default=0)
     return {
         "parameters": {"teacher": teacher, "student": student, "trainable": trainable},
-        "memory_mb": _memory(profile, teacher, student, trainable, longest, config),
+        "memory_mb": _memory(profile, teacher, kept, student, trainable, longest, config),
         "steps": cut.total_steps(profile.train.epochs, profile.train.max_steps),
         "steps_per_epoch": cut.steps_per_epoch,
         "examples": len(items),
@@ -68,8 +73,19 @@ def _student(profile: Profile) -> tuple[int, int, Any]:
     return size, trained, model.config
 
 
+def _kept_prefixes(teacher: Teacher, num_tokens: int) -> int:
+    """Bytes of the teacher's keys and values of so many tokens, within what it may keep."""
+    config = load_config(teacher.model)
+    if is_encoder_decoder(config):
+        return 0
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    size = 2 * config.num_hidden_layers * heads * width * choose_dtype(teacher, trained=False).itemsize
+    return min(num_tokens * size, teacher.prefix_cache_mb * _MIB)
+
+
 def _memory(
-    profile: Profile, teacher: int, student: int, trainable: int, longest: int, config: Any
+    profile: Profile, teacher: int, kept: int, student: int, trainable: int, longest: int, config: Any
 ) -> dict[str, int]:
     """MiB by part. Activations are a rule of thumb: rows of the longest length, all layers kept.
 
@@ -82,6 +98,7 @@ def _memory(
     prompts = rows * longest * in_layers if is_encoder_decoder(config) else longest * per_token
     parts = {
         "teacher": weights // _MIB,
+        "teacher_prefixes": kept // _MIB,
         "student": student * choose_dtype(profile.student, trained=True).itemsize // _MIB,
         "gradients_and_optimizer": 12 * trainable // _MIB,
         "activations": (prompts + rows * profile.data.max_answer_tokens * per_token) // _MIB,

@@ -89,17 +89,19 @@ class RollIn:
             return []
         training = self.student.training
         self.student.eval()
-        answers = sample(
-            self.student,
-            prefix,
-            [item.suffix for item in items],
-            keys=[(self.seed, epoch, item.index, _SAMPLING) for item in items],
-            temperatures=[self.given.temperature],
-            max_new_tokens=self.max_new_tokens,
-            eos_id=self.eos_id,
-            pad_id=self.pad_id,
-            vocabulary=self.vocabulary,
-            shared=self.shared,
-        )
-        self.student.train(training)
+        try:
+            answers = sample(
+                self.student,
+                prefix,
+                [item.suffix for item in items],
+                keys=[(self.seed, epoch, item.index, _SAMPLING) for item in items],
+                temperatures=[self.given.temperature],
+                max_new_tokens=self.max_new_tokens,
+                eos_id=self.eos_id,
+                pad_id=self.pad_id,
+                vocabulary=self.vocabulary,
+                shared=self.shared,
+            )
+        finally:  # the trainer goes on after running out of memory here
+            self.student.train(training)
         return [answer for (answer,) in answers]

@@ -1,8 +1,8 @@
 """The teacher's own answers to the training questions, for methods that learn from them.
 
-Made once: kept in the cache folder under what they depend on (the teacher's files, the prompt, how it
-is decoded), so runs of one sweep share them; and copied into the run, so that a resumed run goes on
-with the same ones whatever has become of the cache.
+Made once: kept in the cache folder under what they depend on (the teacher's files and number format, the
+prompt, what ends an answer, how it is decoded), so runs of one sweep share them; and copied into the run, so
+that a resumed run goes on with the same ones whatever has become of the cache.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ class Writing:
 
     @property
     def key(self) -> str:
-        parts = [self.fingerprint, self.temperature, self.max_new_tokens]
-        parts += [self.seed] if self.temperature else []
+        # The student's tokenizer says what ends an answer and what can be in it.
+        parts = [self.fingerprint, str(self.teacher.dtype), self.encoder.eos_id, len(self.encoder.tokenizer)]
+        parts += [self.max_new_tokens, self.temperature, *([self.seed] if self.temperature else [])]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

@@ -166,6 +166,7 @@ class Trainer:
                 if not _is_out_of_memory(error):
                     raise
             self.optimizer.zero_grad(set_to_none=True)
+            self.objective.teacher_prefixes.give_up()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             rows = self.progress.max_rows or max(map(len, groups))
@@ -256,6 +257,7 @@ class Trainer:
             memory_mb=_memory_mb(),
             recovered_rate=None if result.num_recovered is None else result.num_recovered / result.num_rows,
             token_efficiency=round(result.tokens_useful / result.tokens_computed, 4),
+            teacher_prefix_hit_rate=self.objective.teacher_prefixes.hit_rate(),
             eta_s=eta,
         )
         self.writer.update(

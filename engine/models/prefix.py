@@ -116,6 +116,10 @@ class SharedPrefix:
     def __len__(self) -> int:
         return self._held[0].shape[-2]
 
+    @property
+    def num_bytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self._held)
+
     def cache(self, size: int) -> DynamicCache:
         """The prefix's cache as `size` rows see it. Views: `update` would copy them here already."""
         cache = DynamicCache(config=self.model.config)

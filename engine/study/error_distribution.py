@@ -72,9 +72,9 @@ def compare(seen: Mapping[str, Sequence[Seen]], *, resamples: int = 2000, seed: 
     Returns:
         For each dimension: `names` of the parts, `shares` of every source, `distances` of the strategies
         and of GOLD from REAL ({value, low, high: the 95 % bootstrap interval, all: from REAL_ALL}),
-        `chance`: what sampling alone would often give (below this, nothing is told apart), `nearest`
-        strategy, `won`: in what part of the resamples each strategy is the nearest, and `certainty`: in
-        what part the nearest one is. `overall`: the same for the mean of the three distances.
+        `chance`: what two samples of the same errors stay below in 95 % of cases (there nothing is told
+        apart), `nearest` strategy, `won`: in what part of the resamples each strategy is the nearest, and
+        `certainty`: in what part the nearest one is. `overall`: the same for the mean of the three distances.
     """
     num_questions = len(seen[REAL])
     errors = Counter(one.error for name in (REAL, *STRATEGIES) for one in seen[name] if one.error)
@@ -131,7 +131,8 @@ def _compare_one(
             **_interval(exact[source], drawn[source]),
             "all": _number(js_distance(totals[source], totals[REAL_ALL])),
         }
-    by_chance = js_distance(resampled[REAL], totals[REAL])
+    # Two resamples, not one and the sample: both kinds of errors that are compared are samples.
+    by_chance = js_distance(resampled[REAL], np.roll(resampled[REAL], 1, axis=0))
     strategies = np.stack([exact[name] for name in STRATEGIES])
     strategies_drawn = np.stack([drawn[name] for name in STRATEGIES], axis=-1)
     part = {

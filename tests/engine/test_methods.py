@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from engine import settings
+from engine.distill import rollin
 from engine.distill.divergences import interpolated_kl, measures
 from engine.distill.methods import DIVERGENCES, METHODS, choose_divergence
 from engine.distill.objective import Objective
@@ -152,6 +153,19 @@ def test_sampling_leaves_the_student_in_training_and_draws_nothing_from_the_glob
     rows(made, "gkd")
     assert made.student.training
     assert torch.equal(before, torch.get_rng_state())
+    made.student.eval()
+
+
+def test_running_out_of_memory_while_sampling_leaves_the_student_in_training(monkeypatch):
+    def fails(*args, **options):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(rollin, "sample", fails)
+    made = objective("gkd")
+    made.student.train()
+    with pytest.raises(torch.OutOfMemoryError):
+        rows(made, "gkd")
+    assert made.student.training
     made.student.eval()
 
 

@@ -108,3 +108,23 @@ def test_samples_depend_on_seed_and_example_alone(writing, tmp_path):
     single = replace(warm, batch_size=1)
     assert teacher_text(single, tiny.items(6)[::-1], tmp_path / "b.json", quiet) == text
     assert teacher_text(replace(warm, seed=4), tiny.items(6), tmp_path / "c.json", quiet) != text
+
+
+def test_another_end_of_answers_or_number_format_is_another_text(writing, tmp_path, asked):
+    """A student of the same family may end its answers otherwise, behind the very same prompt."""
+
+    class Instruct(Encoder):
+        eos_id = 5
+
+    class Larger(Encoder):
+        tokenizer = range(tiny.VOCABULARY + 1)
+
+    items = tiny.items(3)
+    others = [
+        replace(writing, encoder=Instruct()),
+        replace(writing, encoder=Larger()),
+        replace(writing, teacher=tiny.model("llama", seed=7).to(torch.bfloat16)),
+    ]
+    for number, one in enumerate([writing, *others], 1):
+        teacher_text(one, items, tmp_path / f"{number}.json", quiet)
+        assert sum(asked) == number * len(items)

@@ -97,6 +97,21 @@ def test_the_nearest_strategy_is_named_with_its_certainty() -> None:
     json.dumps(found, allow_nan=False)
 
 
+def test_chance_is_what_two_samples_of_the_same_errors_are_apart() -> None:
+    generator = np.random.default_rng(5)
+    shares = [0.4, 0.3, 0.2, 0.1]
+
+    def sample(num: int = 60) -> list[Seen]:
+        kinds = generator.choice(["column", "table", "keyword", "literal"], num, p=shares)
+        return [seen(kind, 0, "join") for kind in kinds]
+
+    real = sample()
+    found = compare(dict.fromkeys((REAL, REAL_ALL, GOLD, *STRATEGIES), real), resamples=1000)
+    totals = [[np.sum([one.classes for one in sample()], axis=0) for _ in range(300)] for _ in range(2)]
+    apart = np.quantile(js_distance(*map(np.array, totals)), 0.95)
+    assert found["dimensions"]["token_class"]["chance"] == pytest.approx(apart, rel=0.15)
+
+
 def test_uncertain_where_the_questions_are_few() -> None:
     few = sources(6)
     few["uniform"] = [*few["random"][:5], few["hard"][5]]
