@@ -6,7 +6,8 @@
 All rows train the same model on the same questions, a whole optimizer step (forward, backward,
 AdamW) each, in one process, interleaved; figures are medians. `plain SFT` and `naive KID` are what a
 plain trainer does: every row is its whole prompt, padded, with logits at every position. `shared` keeps
-the prefix in a cache, `packed` runs prefix and rows as one row (engine/models/prefix.py). On a GPU all
+the prefix in a cache, `packed` runs prefix and rows as one row (engine/models/prefix.py); to `warm` the
+teacher has read the schema in an earlier step. On a GPU all
 rows compute in bfloat16 (autocast), and the teacher's weights are in bfloat16, as in training.
 """
 
@@ -147,7 +148,13 @@ def autocast(device: torch.device) -> Callable[[], AbstractContextManager]:
 
 
 def ours(
-    name: str, form: Form, teacher: Any, student: Any, prefix: Sequence[int], items: Sequence[Item]
+    name: str,
+    form: Form,
+    teacher: Any,
+    student: Any,
+    prefix: Sequence[int],
+    items: Sequence[Item],
+    kept: int = 0,
 ) -> Callable[[], None]:
     objective = Objective(
         student,
@@ -160,6 +167,7 @@ def ours(
         seed=0,
         student_form=form,
         teacher_form=form,
+        teacher_prefix_bytes=kept,
         autocast=autocast(student.device),
     )
 
@@ -190,6 +198,7 @@ def measure(setting: Setting, repeats: int, lora: bool, device: str) -> dict[str
         "shared SFT": ours("sft", "cached", None, student, prefix, items),
         "shared RKD": ours("rkd", "cached", teacher, student, prefix, items),
         "shared KID": ours("kid", "cached", teacher, student, prefix, items),
+        "warm KID": ours("kid", "cached", teacher, student, prefix, items, kept=2**40),
         "packed SFT": ours("sft", "packed", None, student, prefix, items),
         "packed KID": ours("kid", "packed", teacher, student, prefix, items),
     }

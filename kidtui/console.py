@@ -67,8 +67,8 @@ def _plain(line: str) -> str:
 
 
 def table(rows: Iterable[Sequence[object]], headers: Sequence[str]) -> None:
-    """Rows in columns on stdout; only the last column may be as wide as it likes."""
-    cells = [list(headers), *([str(cell) for cell in row] for row in rows)]
+    """Rows in columns on stdout; only the last column may be as wide as it likes. Cells may be from files."""
+    cells = [list(headers), *([_plain(str(cell)) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         data("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -258,6 +258,17 @@ def test_a_sweep_that_is_worked_on_is_left_alone(kid: Kid, fakes: Fakes) -> None
     assert "not valid TOML" in listed.out
 
 
+def test_a_file_that_is_somebody_elses_drives_no_terminal(kid: Kid, fakes: Fakes) -> None:
+    (Path("sweeps") / "odd.toml").write_text(
+        'description = "a\\u001b[31m [bold]b"\ngrid.method.mask_token = ["\\u001b[5mX", "y"]\n'
+    )
+    listed, cells = kid("sweep", "--list"), kid("sweep", "odd", "--dry-run")
+    assert (listed.code, cells.code) == (0, 0)
+    assert "\x1b" not in listed.out + cells.out
+    assert r"a\x1b[31m [bold]b" in listed.out
+    assert r"method.mask_token = \x1b[5mX" in cells.out
+
+
 def test_nothing_is_started_when_one_cell_is_wrong(kid: Kid, fakes: Fakes) -> None:
     answer = kid("sweep", "s", "--set", "data.train=file:nowhere.jsonl")
     assert (answer.code, sweeps.ids(), runs.all_runs()) == (3, [], [])
