@@ -5,6 +5,7 @@ answer DIR…          answer what the requests in these folders ask, going on w
                      progress as JSON lines on stdout
 serve                answer questions that come as JSON lines on stdin, until it ends (serve.py)
 study                a request as JSON on stdin → a student's errors (study/study_errors.py), as JSON lines
+export               a request as JSON on stdin → a student as files (models/export.py), as JSON lines
 plan                 a resolved profile as JSON on stdin → sizes, steps, memory as JSON on stdout
 """
 
@@ -20,10 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import KidError, describe
+from engine.files import write_error
 
 if TYPE_CHECKING:
     from engine.profile import Profile
     from engine.protocol import Role
+    from engine.runs import Run
     from engine.serve import Model
     from engine.sql.execute import Executor
 
@@ -37,6 +40,7 @@ def main() -> int:
     answer.add_argument("folders", type=Path, nargs="+", metavar="DIR")
     commands.add_parser("serve", help="answer questions over pipes")
     commands.add_parser("study", help="a student's errors (JSON on stdin)")
+    commands.add_parser("export", help="a student as files for others (JSON on stdin)")
     commands.add_parser("plan", help="sizes, steps and memory of a profile (JSON on stdin)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
@@ -46,6 +50,8 @@ def main() -> int:
         return _answer(arguments.folders)
     if arguments.command == "study":
         return _study()
+    if arguments.command == "export":
+        return _export()
     return _serve() if arguments.command == "serve" else _plan()
 
 
@@ -54,12 +60,33 @@ def _train(folder: Path) -> int:
 
     try:
         run = runs.find(folder)
+        _set_apart(run)
         from engine.distill.job import train
 
-        return train(run)
+        train(run)
+        return 0
     except KidError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+
+
+def _set_apart(run: Run) -> None:
+    """One of several processes, started by a launcher: the words of all but the first get files of their own.
+
+    Must come before torch is imported.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return
+    # Looking for GPUs must not take hold of them: each process is to see its own ones alone.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+    if rank := int(os.environ["RANK"]):
+        path = run.path / f"err.rank{rank}.log"
+        try:
+            with path.open("ab") as log:
+                os.dup2(log.fileno(), sys.stdout.fileno())
+                os.dup2(log.fileno(), sys.stderr.fileno())
+        except OSError as error:
+            raise write_error(path, error) from error
 
 
 def _answer(folders: list[Path]) -> int:
@@ -88,6 +115,24 @@ def _study() -> int:
 
     try:
         report = study(
+            Request(**json.load(sys.stdin)),
+            lambda name, done, total: tell(kind="phase", name=name, done=done, total=total),
+        )
+    except KidError as error:
+        tell(kind="error", **describe(error))
+        return error.exit_code
+    tell(kind="report", report=report)
+    return 0
+
+
+def _export() -> int:
+    from engine.models.export import Request, export
+
+    def tell(**event: object) -> None:
+        print(json.dumps(event), flush=True)
+
+    try:
+        report = export(
             Request(**json.load(sys.stdin)),
             lambda name, done, total: tell(kind="phase", name=name, done=done, total=total),
         )

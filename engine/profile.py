@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 from engine import paths
 from engine.errors import ProfileError, UsageError, nearest
 from engine.profile_problems import Problem, explain
-from engine.settings import Data, Eval, Method, Recorded, Student, Table, Teacher, Train, mistake
+from engine.settings import Data, Eval, Launch, Method, Recorded, Student, Table, Teacher, Train, mistake
 
 _OVERRIDE = "--set"
 
@@ -46,6 +46,8 @@ class Profile(Table):
     """How long, how fast, in which batches."""
     eval: Eval = Eval()
     """When and on what it is scored."""
+    launch: Launch = Launch()
+    """In how many processes it trains."""
     recorded: list[Recorded] = Field(default_factory=list)
     """Earlier results that the report shows beside its own, named as such."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import math
 import os
 import threading
@@ -17,6 +18,8 @@ import psutil
 from engine import files
 from engine.errors import KidError, RunError, describe
 from engine.runs import END_STATES, REQUESTS, Run, process_mark
+
+log = logging.getLogger(__name__)
 
 _HEARTBEAT_SECONDS = 0.8  # status.json is promised to be at most 1 s old
 
@@ -36,6 +39,7 @@ class RunWriter:
         self.run = run
         self._mutex = threading.Lock()
         self._closing = threading.Event()
+        self._finishing = threading.Lock()
         self._heartbeat_error: BaseException | None = None
         self._lock = self._take_lock()
         try:
@@ -89,8 +93,11 @@ class RunWriter:
     def finish(self, state: str, error: BaseException | None = None) -> None:
         """Write the run_end event and the last status, and let the run go. The second call does nothing."""
         assert state in END_STATES, state
-        if self._closing.is_set():
-            return
+        with self._finishing:  # a thread that must end the process waits for an end that is being written
+            if not self._closing.is_set():
+                self._finish(state, error)
+
+    def _finish(self, state: str, error: BaseException | None) -> None:
         self._closing.set()
         self._heartbeat.join()
         self._heartbeat_error = None  # if the disk is still full, the next line says so
@@ -166,6 +173,23 @@ class RunWriter:
         """A failure of the heartbeat is the trainer's to hear: it stops, with the reason in its run_end."""
         if self._heartbeat_error is not None:
             raise self._heartbeat_error
+
+
+class SilentWriter(RunWriter):
+    """The pen of a process that is not the main one: it writes nothing, but logs what would be a warning."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def event(self, kind: str, **fields: Any) -> None:
+        if kind == "warning":
+            log.warning("%s", fields["message"])
+
+    def update(self, **fields: Any) -> None:
+        pass
+
+    def finish(self, state: str, error: BaseException | None = None) -> None:
+        pass
 
 
 def _open(path: Path, flags: int) -> int:

@@ -269,6 +269,13 @@ class Eval(Table):
     """Questions whose SQL is kept at every evaluation."""
 
 
+class Launch(Table):
+    processes: int | None = Field(default=None, ge=1)
+    """Processes that share a step's questions, one a GPU; left out: as launch.config says, else 1."""
+    config: str | None = Field(default=None, min_length=1)
+    """A configuration file of accelerate, for several machines (`accelerate config` writes one)."""
+
+
 class Recorded(Table):
     label: str
     """What was run, for example "plain SFT, same steps"."""

@@ -12,7 +12,20 @@ import typer
 
 from engine.errors import KidError
 from kidtui import console
-from kidtui.commands import compare, data, distill, doctor, evaluate, profiles, repl, runs, study, sweep, tui
+from kidtui.commands import (
+    compare,
+    data,
+    distill,
+    doctor,
+    evaluate,
+    export,
+    profiles,
+    repl,
+    runs,
+    study,
+    sweep,
+    tui,
+)
 
 app = typer.Typer(
     name="kid",
@@ -31,6 +44,7 @@ app.command("compare")(compare.compare)
 app.command("tui")(tui.tui)
 app.command("repl")(repl.repl)
 app.command("eval")(evaluate.evaluate)
+app.command("export")(export.export)
 app.add_typer(runs.app)
 app.add_typer(profiles.app)
 app.add_typer(study.app)

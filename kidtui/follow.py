@@ -22,16 +22,19 @@ _POLL_SECONDS = 0.1
 _EXIT_SECONDS = 10.0
 
 
-def run_to_end(run: Run, *, as_json: bool = False) -> int:
+def run_to_end(run: Run, *, as_json: bool = False, processes: int | None = None) -> int:
     """Start a run's engine and follow it until it ends; the exit code that says how it did.
 
     The first Ctrl-C asks for a clean stop and waits for it, the second kills the engine.
+
+    Args:
+        processes: as launch.start takes it.
 
     Raises:
         KidError: the engine cannot be started, or ended before its first event.
     """
     with interrupts.counted() as pressed:
-        engine = launch.start(run)
+        engine = launch.start(run, processes=processes)
         try:
             with open_display(as_json=as_json) as display:
                 display.say(f"run {run.id}  {run.path}")

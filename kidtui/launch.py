@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from engine import files, runs
-from engine.errors import KidError, RunError, described
+from engine.errors import KidError, ProfileError, RunError, described
 from engine.profile import Profile
 from engine.runs import Run
+from engine.settings import Launch
 
 # -P: a folder named `engine` where the user stands must not be taken for ours.
 ENGINE_COMMAND = (sys.executable, "-P", "-m", "engine")
@@ -78,17 +79,47 @@ def check_data(profile: Profile, data_dir: Path | None) -> None:
             reader.tables()
 
 
-def start(run: Run, command: Sequence[str] = ENGINE_COMMAND) -> Engine:
+def trainer_command(launch: Launch, made_in: Path) -> tuple[str, ...]:
+    """What starts the engine to train: itself, or accelerate's launcher with several of it.
+
+    Args:
+        made_in: the folder that a relative launch.config is meant from.
+
+    Raises:
+        ProfileError: launch.config is no file.
+    """
+    if not _needs_launcher(launch):
+        return ENGINE_COMMAND
+    number = [] if launch.processes is None else ["--num_processes", str(launch.processes)]
+    # Its "multi_gpu" is torch's launcher, which takes CPUs as well; its "cpu" starts one process.
+    where = ["--multi_gpu", "--num_machines", "1", "--main_process_port", "0"]
+    if launch.config is not None:
+        config = made_in / Path(launch.config).expanduser()
+        if not config.is_file():
+            raise ProfileError(
+                f"launch.config: there is no file {config}",
+                f"accelerate config --config_file {config} makes it",
+            )
+        where = ["--config_file", str(config)]
+    same = ["--mixed_precision", "no", "--dynamo_backend", "no"]  # the engine sees to its own precision
+    return (sys.executable, "-P", "-m", "accelerate.commands.launch", *number, *where, *same, "-m", "engine")
+
+
+def start(run: Run, command: Sequence[str] = ENGINE_COMMAND, processes: int | None = None) -> Engine:
     """Start the engine on a run, new or interrupted, detached from this terminal.
 
     Args:
         run: a run that no engine works on.
-        command: what to start; `train --run DIR` is added.
+        command: what stands for the engine; `train --run DIR` is added. Our own is started as [launch] says.
+        processes: so many processes instead of the profile's.
 
     Raises:
         RunError: the run is alive already, or its folder cannot be written.
         KidError: the process cannot be started; the disk is full.
     """
+    launch = run.profile().launch
+    if processes is not None:
+        launch = launch.model_copy(update={"processes": processes})
     with _one_at_a_time(run):
         status = run.status()
         if status["state"] in runs.LIVE_STATES and status.get("pid") is not None:
@@ -104,7 +135,7 @@ def start(run: Run, command: Sequence[str] = ENGINE_COMMAND) -> Engine:
             generation = run.next_generation()
             with (run.path / "out.log").open("ab") as out, (run.path / "err.log").open("ab") as err:
                 err_log_start = err.tell()
-                engine = Engine(run, _spawn(run, command, out, err), generation, err_log_start)
+                engine = Engine(run, _spawn(run, command, launch, out, err), generation, err_log_start)
         except OSError as error:
             raise KidError(f"cannot start the engine of run {run.id}: {error}") from error
         try:
@@ -168,18 +199,33 @@ def plan(profile: Profile, data_dir: Path | None, command: Sequence[str] = ENGIN
     return answer
 
 
-def _spawn(run: Run, command: Sequence[str], out: Any, err: Any) -> subprocess.Popen[bytes]:
+def _spawn(run: Run, command: Sequence[str], launch: Launch, out: Any, err: Any) -> subprocess.Popen[bytes]:
     # Relative paths in the profile are meant from where the run was made.
     made_in = Path(run.info()["cwd"])
+    if command == ENGINE_COMMAND:
+        command = trainer_command(launch, made_in)
     return subprocess.Popen(
         [*command, "train", "--run", str(run.path)],
         stdin=subprocess.DEVNULL,
         stdout=out,
         stderr=err,
         cwd=made_in if made_in.is_dir() else None,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **_launcher_environment(launch)},
         start_new_session=True,
     )
+
+
+def _needs_launcher(launch: Launch) -> bool:
+    return launch.config is not None or launch.processes not in (None, 1)
+
+
+def _launcher_environment(launch: Launch) -> dict[str, str]:
+    """What a launcher hands on to the processes that it starts, and what tells it to be patient."""
+    if not _needs_launcher(launch):
+        return {}
+    asked = {} if launch.processes is None else {"KID_PROCESSES": str(launch.processes)}
+    # It starts them without -P, and by itself grants 30 seconds to finish a step and write a checkpoint.
+    return {"PYTHONSAFEPATH": "1", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "300", **asked}
 
 
 @contextmanager

@@ -163,6 +163,7 @@ class _Floor:
                 generation = run.next_generation()
                 worker = self.launcher.start(run)
         except KidError as error:
+            self._scores.withdraw(entry.made)
             self._fail(entry, error.message)
             return
         entry.state, entry.problem = "running", ""

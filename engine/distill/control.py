@@ -10,6 +10,8 @@ from types import FrameType
 from engine.run_writer import RunWriter
 
 _POLL_SECONDS = 0.2
+_ECHO_SECONDS = 1.0
+"""A launcher hands on a signal that its processes may have had too: so soon, it is the same one."""
 
 
 class StopRequested(Exception):
@@ -21,7 +23,7 @@ class Control:
 
     def __init__(self, writer: RunWriter) -> None:
         self._writer = writer
-        self._signalled = False
+        self._signalled_at: float | None = None
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._on_signal)
 
@@ -40,11 +42,13 @@ class Control:
             self._writer.update(state="running")
 
     def _stop_if_asked(self) -> None:
-        if self._signalled or "stop" in self._writer.requested():
+        if self._signalled_at is not None or "stop" in self._writer.requested():
             self._writer.update(state="stopping")
             raise StopRequested
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._signalled:
+        now = time.monotonic()
+        if self._signalled_at is None:
+            self._signalled_at = now
+        elif now - self._signalled_at > _ECHO_SECONDS:
             os._exit(130)
-        self._signalled = True

@@ -47,12 +47,14 @@ class Rewriter:
     """Masks and rewrites, as the profile says.
 
     banned: [b] ids that no guess is: padding, EOS and the mask token.
+    vocabulary: ids from this on are no guess either (None: all can be).
     ratio: the share of tokens that is masked in this step.
     """
 
     given: settings.Method
     mask_id: int
     banned: Tensor
+    vocabulary: int | None
     seed: int
     epoch: int
     ratio: float
@@ -71,7 +73,7 @@ class Rewriter:
         if self.given.rewrite != "mask" and len(masked):
             logits = prefix.logits(gold.with_ids(masked_ids).at(masked))
             uniform = self._uniform(chunk)[masked] if self.given.rewrite == "sample" else None
-            guesses = predict(logits, self.banned, uniform, self.given.temperature)
+            guesses = predict(logits[:, : self.vocabulary], self.banned, uniform, self.given.temperature)
             ids = masked_ids.index_put(places, guesses)
         return Imperfect(gold, masked_ids, gold.with_ids(ids), (ids == gold.ids).all(dim=1).sum())
 

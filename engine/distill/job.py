@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from engine.distill.batches import Plan
 from engine.distill.control import Control, StopRequested
 from engine.distill.methods import METHODS
 from engine.distill.objective import Objective
+from engine.distill.ranks import Ranks, joined
 from engine.distill.teacher_text import Answers, Writing, teacher_text
 from engine.distill.trainer import Trainer
 from engine.errors import DataError, KidError
@@ -28,27 +31,32 @@ from engine.models.prefix import Form, choose_form
 from engine.models.save import save_student
 from engine.models.threads import set_threads
 from engine.profile import Profile
-from engine.run_writer import RunWriter
+from engine.run_writer import RunWriter, SilentWriter
 from engine.runs import Run
 
 log = logging.getLogger(__name__)
 
 
-def train(run: Run) -> int:
-    """Does a run's work, from its newest checkpoint where there is one. Returns the exit code."""
-    with RunWriter(run) as writer:
-        control = Control(writer)
+def train(run: Run) -> None:
+    """Does a run's work, or this process's share of it, from its newest checkpoint where there is one.
+
+    Raises:
+        KidError: the run has failed, which its last event says, or cannot be written.
+    """
+    with joined() as ranks, (RunWriter if ranks.is_main else SilentWriter)(run) as writer:
+
+        def end(error: KidError) -> None:
+            log.error("%s", error)
+            writer.finish("failed", error)
+            os._exit(error.exit_code)  # the main thread may wait for the dead one for ever
+
+        ranks.watch(end, str(run.path / "err.rank{}.log"))
         try:
-            Job(run, writer, control).work()
+            Job(run, writer, Control(writer), ranks).work()
         except StopRequested:
             writer.finish("stopped")
-            return 0
-        except KidError as error:
-            writer.finish("failed", error)
-            log.error("%s", error)
-            return error.exit_code
-        writer.finish("done")
-        return 0
+        else:
+            writer.finish("done")
 
 
 @dataclass
@@ -58,13 +66,14 @@ class Job:
     directory: Run
     writer: RunWriter
     control: Control
+    ranks: Ranks
 
     def work(self) -> None:
         profile = self.directory.profile()
         self.writer.update(state="running", phase="loading")
         self.writer.event("phase", name="loading", done=0, total=0)
         train_set, eval_set = load_data(profile, self.directory.info().get("data_dir"))
-        set_threads(profile)
+        set_threads(profile, self.ranks.num_here)
         torch.manual_seed(profile.train.seed)
         pair = build_pair(profile)
         encoder = Encoder(pair.tokenizer, profile.data)
@@ -85,19 +94,26 @@ class Job:
             parameters=counts,
         )
         self.writer.update(total_steps=trainer.total_steps)
-        self.control.check()
+        self.ranks.on_main(self.control.check)
         if profile.eval.before:
-            if pair.teacher is not None:
-                scorer.score(pair.teacher, "teacher")
-            scorer.score(pair.student, "student_before")
+            self.ranks.on_main(lambda: self._score_before(pair, scorer))
         trainer.restore()
         self.writer.update(phase="training")
         trainer.train()
-        self._save(pair, profile, "last")
-        scores = scorer.score(pair.student, "student")
-        if scores.ex > trainer.progress.best_ex:
-            self._save(pair, profile, "best")
-        report.write(self.directory, profile, scorer, trainer.progress, counts, (train_set, eval_set))
+
+        def conclude() -> None:
+            self._save(pair, profile, "last")
+            scores = scorer.score(pair.student, "student")
+            if scores.ex > trainer.progress.best_ex:
+                self._save(pair, profile, "best")
+            report.write(self.directory, profile, scorer, trainer.progress, counts, (train_set, eval_set))
+
+        self.ranks.on_main(conclude)
+
+    def _score_before(self, pair: Pair, scorer: Scorer) -> None:
+        if pair.teacher is not None:
+            scorer.score(pair.teacher, "teacher")
+        scorer.score(pair.student, "student_before")
 
     def _items(self, encoder: Encoder, data: DataSet, profile: Profile) -> list[Item]:
         """The training items; those with over-long answers are left out, which is said once."""
@@ -137,7 +153,8 @@ class Job:
             if profile.student.lora:
                 pair.student.enable_input_require_grads()
         accelerator = make_accelerator(pair)
-        mask_id = choose_mask_token(pair.tokenizer, profile.method.mask_token)
+        rewrites = "imperfect" in METHODS[profile.method.name].sources
+        mask_id = choose_mask_token(pair.tokenizer, profile.method.mask_token) if rewrites else encoder.pad_id
         plan = make_plan(items, profile)
         objective = Objective(
             pair.student,
@@ -149,8 +166,8 @@ class Job:
             pad_id=encoder.pad_id,
             seed=profile.train.seed,
             max_new_tokens=profile.data.max_answer_tokens,
-            vocabulary=len(pair.tokenizer),
-            teacher_text=self._teacher_text(profile, pair, encoder, items, plan),
+            vocabulary=common_vocabulary(pair),
+            teacher_text=self.ranks.on_main(lambda: self._teacher_text(profile, pair, encoder, items, plan)),
             student_form=self._form(profile, pair.student, "student"),
             teacher_form=self._form(profile, pair.teacher, "teacher") if pair.teacher else "cached",
             teacher_prefix_bytes=profile.teacher.prefix_cache_mb * 2**20 if profile.teacher else 0,
@@ -169,6 +186,7 @@ class Job:
             eval_every=profile.eval.every,
             evaluate=lambda step: scorer.score(pair.student, "student", step).ex,
             keep_best=lambda: self._save(pair, profile, "best"),
+            ranks=self.ranks,
         )
 
     def _teacher_text(
@@ -196,7 +214,10 @@ class Job:
         )
         total = plan.total_steps(profile.train.epochs, profile.train.max_steps)
         reached = [items[index] for index in plan.reached(total)]
+        started = time.monotonic()
         text = teacher_text(writing, reached, self.directory.path / "teacher_text.json", progress)
+        seconds = round(time.monotonic() - started, 1)
+        self.writer.event("teacher_text", num_answers=len(text), seconds=seconds)
         if unfinished := sum(answer[-1] != encoder.eos_id for answer in text.values()):
             self.writer.event(
                 "warning",
@@ -271,6 +292,12 @@ def choose_mask_token(tokenizer: Any, named: str | None) -> int:
         if candidate is not None and candidate != tokenizer.eos_token_id:
             return candidate
     raise KidError("the tokenizer has no token to mask with", "name one: method.mask_token")
+
+
+def common_vocabulary(pair: Pair) -> int:
+    """Ids below this are tokens to tokenizer, student and teacher; those above are padding rows of one."""
+    models = [model for model in (pair.student, pair.teacher) if model is not None]
+    return min(len(pair.tokenizer), *(model.config.vocab_size for model in models))
 
 
 def parameter_counts(pair: Pair) -> dict[str, int]:

@@ -61,7 +61,7 @@ class Objective:
         mask_id: the token that stands for a masked one.
         banned: ids that a rewrite never contains: padding, EOS, the mask token.
         max_new_tokens: the longest answer that the student samples.
-        vocabulary: ids from this on are never sampled (None: all can be).
+        vocabulary: ids from this on are never sampled or guessed (None: all can be).
         teacher_text: the teacher's answer by the example's index, for methods that read it.
         student_form, teacher_form: how each shares a prefix (prefix.choose_form).
         teacher_prefix_bytes: memory for teacher's prefixes that are kept from step to step.
@@ -92,6 +92,7 @@ class Objective:
         self.student, self.teacher = student, teacher
         self.settings = method
         self.mask_id, self.pad_id, self.seed = mask_id, pad_id, seed
+        self.vocabulary = vocabulary
         self.device = next(student.parameters()).device
         self.banned = torch.tensor(sorted(set(banned)), device=self.device)
         self.student_form = student_form
@@ -128,7 +129,7 @@ class Objective:
         """
         method = METHODS["sft" if warming_up else self.settings.name]
         # All groups before the first loss: its mean is over the tokens of all.
-        rolled = self._roll_in(method, groups, prefixes, epoch)
+        rolled = self._roll_in(method, groups, prefixes, epoch, max_rows)
         rows = [row for group in rolled for row in group]
         result = StepResult(sum(len(row.answer) for row in rows), len(rows))
         weighing = Weighing(self.normalise, result.num_tokens, result.num_rows)
@@ -147,9 +148,13 @@ class Objective:
         groups: Sequence[Sequence[Item]],
         prefixes: Mapping[Path, Sequence[int]],
         epoch: int,
+        max_rows: int,
     ) -> list[list[Row]]:
         def rows() -> list[list[Row]]:
-            return [self.roll_in.rows(method, group, prefixes[group[0].database], epoch) for group in groups]
+            return [
+                self.roll_in.rows(method, group, prefixes[group[0].database], epoch, max_rows)
+                for group in groups
+            ]
 
         if "student" not in method.sources:
             return rows()
@@ -188,6 +193,7 @@ class _Step:
             self.settings,
             self.objective.mask_id,
             self.objective.banned,
+            self.objective.vocabulary,
             self.objective.seed,
             self.epoch,
             start if end is None else start + (end - start) * self.progress,
@@ -229,7 +235,8 @@ class _Step:
     def _rewrite(self, prefix: Prefix, chunk: Chunk, gold_logits: Tensor | None) -> Rows:
         with self.stopwatch.part("mask"), torch.no_grad():
             imperfect = self.rewriter.rewrite(prefix, chunk, gold_logits)
-            self._add("num_recovered", imperfect.recovered)
+            if self.settings.rewrite != "mask":
+                self._add("num_recovered", imperfect.recovered)
             if self.objective.student_form != "cached":
                 # Autocast keeps weights as first converted, here without gradient: what learns needs its own.
                 torch.clear_autocast_cache()

@@ -19,7 +19,7 @@ from engine.models.encode import Item
 from engine.models.kind import is_encoder_decoder
 from engine.models.seq2seq import plain_inputs
 
-_LOGITS_BYTES = 2**30
+_LOGITS_BYTES = 2**30  # on the CPU: more would swap, which is no fair reference
 _IGNORED = -100
 
 
@@ -52,7 +52,7 @@ def plain_sft(
     student, device = objective.student, objective.device
     rows = [([*prefixes[item.database], *item.suffix], item.answer) for group in groups for item in group]
     num_tokens = sum(len(answer) for _, answer in rows)
-    for batch in _micro_batches(rows, student.config.vocab_size):
+    for batch in _micro_batches(rows, student.config.vocab_size, _logits_bytes(device)):
         if is_encoder_decoder(student.config):
             inputs = plain_inputs(student, *zip(*batch, strict=True))
         else:
@@ -84,12 +84,17 @@ def _padded(
 
 
 def _micro_batches(
-    rows: list[tuple[list[int], tuple[int, ...]]], vocabulary: int
+    rows: list[tuple[list[int], tuple[int, ...]]], vocabulary: int, num_bytes: int
 ) -> Iterator[list[tuple[list[int], tuple[int, ...]]]]:
-    """As many rows at a time as a gigabyte of logits allows: more would swap, which is no fair reference."""
+    """As many rows at a time as so many bytes of float32 logits allow."""
     longest = max(len(prompt) + len(answer) for prompt, answer in rows)
-    size = max(1, _LOGITS_BYTES // (4 * longest * vocabulary))
+    size = max(1, num_bytes // (4 * longest * vocabulary))
     return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def _logits_bytes(device: torch.device) -> int:
+    """A quarter of a GPU's free memory: logits are held three times, computed, in float32, as gradient."""
+    return torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else _LOGITS_BYTES
 
 
 @contextmanager

@@ -60,13 +60,22 @@ class RollIn:
     shared: bool
     teacher_text: Mapping[int, Sequence[int]]
 
-    def rows(self, method: Method, items: Sequence[Item], prefix: Sequence[int], epoch: int) -> list[Row]:
-        """The rows of one group, `items` on one database with this prefix."""
+    def rows(
+        self, method: Method, items: Sequence[Item], prefix: Sequence[int], epoch: int, max_rows: int = 0
+    ) -> list[Row]:
+        """The rows of one group, `items` on one database with this prefix.
+
+        Args:
+            max_rows: answers sampled at a time at most (0: all), for memory; the result is the same.
+        """
         sources = [self._source(method, item, epoch) for item in items]
         sampled = [item for item, source in zip(items, sources, strict=True) if source == "student"]
-        samples = dict(
-            zip((item.index for item in sampled), self._sample(sampled, prefix, epoch), strict=True)
-        )
+        samples: dict[int, list[int]] = {}
+        size = max_rows or max(1, len(sampled))
+        for start in range(0, len(sampled), size):
+            batch = sampled[start : start + size]
+            answers = self._sample(batch, prefix, epoch)
+            samples.update(zip((item.index for item in batch), answers, strict=True))
         copies = self.given.copies if "imperfect" in method.sources else 1
         rows = []
         for item, source in zip(items, sources, strict=True):
@@ -85,8 +94,6 @@ class RollIn:
         return method.sources[chance < method.share(self.given)]
 
     def _sample(self, items: Sequence[Item], prefix: Sequence[int], epoch: int) -> list[list[int]]:
-        if not items:
-            return []
         training = self.student.training
         self.student.eval()
         try:

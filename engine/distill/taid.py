@@ -36,5 +36,6 @@ class TaidSchedule:
             self.momentum = _MOMENTUM * self.momentum + (1 - _MOMENTUM) * fallen
         self.loss = loss
         linear = self.start + (1 - self.start) * progress
-        adaptive = self.t + _STEP_SIZE / (1 + math.exp(-self.momentum)) * (1 - self.t)
+        sigmoid = (1 + math.tanh(self.momentum / 2)) / 2  # exp(−m) overflows: a first loss can be next to 0
+        adaptive = self.t + _STEP_SIZE * sigmoid * (1 - self.t)
         self.t = min(1.0, max(linear, adaptive))

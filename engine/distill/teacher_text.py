@@ -24,7 +24,7 @@ from engine.models.encode import Encoder, Item
 from engine.models.prefix import shareable
 from engine.models.sample import sample
 
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 3.0
 
 Answers = dict[int, list[int]]
 """Token ids up to and with EOS, or cut at the longest answer; by the example's index."""
@@ -107,7 +107,7 @@ def _answer(writing: Writing, batch: Sequence[Item]) -> list[list[int]]:
         max_new_tokens=writing.max_new_tokens,
         eos_id=writing.encoder.eos_id,
         pad_id=writing.encoder.pad_id,
-        vocabulary=len(writing.encoder.tokenizer),
+        vocabulary=min(len(writing.encoder.tokenizer), writing.teacher.config.vocab_size),
         shared=shareable(writing.teacher) is None,
     )
     return [answer for (answer,) in answers]

@@ -18,6 +18,7 @@ from engine.distill.batches import Plan
 from engine.distill.checkpoint import Progress
 from engine.distill.control import Control, StopRequested
 from engine.distill.objective import Objective, StepResult
+from engine.distill.ranks import Ranks
 from engine.distill.reference import time_sft
 from engine.distill.taid import TaidSchedule
 from engine.errors import DataError, KidError
@@ -36,6 +37,7 @@ class Trainer:
         plan: which items make which step; positions are into `items`.
         evaluate: called with the step every `eval_every` steps; returns EX.
         keep_best: called when an evaluation is the best so far.
+        ranks: the processes that train; each of them has a trainer.
     """
 
     def __init__(
@@ -52,11 +54,13 @@ class Trainer:
         eval_every: int = 0,
         evaluate: Callable[[int], float] = lambda step: 0.0,
         keep_best: Callable[[], None] = lambda: None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.objective, self.items, self.plan, self.encoder = objective, items, plan, encoder
         self.settings, self.writer, self.control = train, writer, control
         self.warmup_steps, self.eval_every = warmup_steps, eval_every
         self.evaluate, self.keep_best = evaluate, keep_best
+        self.ranks = ranks or Ranks()
         self.student = objective.student
         self.optimizer = torch.optim.AdamW(
             checkpoint.trained_weights(self.student).values(),
@@ -73,7 +77,7 @@ class Trainer:
         """Takes up the newest readable checkpoint, if there is one.
 
         Raises:
-            DataError: the training set is another one by now.
+            DataError: the training set is another one by now, or other processes have found another place.
         """
         progress, broken = checkpoint.restore(self._checkpoints, self.student, self.optimizer)
         for path in broken:
@@ -87,7 +91,14 @@ class Trainer:
             )
         if progress:
             self.progress = progress
-            self.objective.taid = TaidSchedule(**progress.taid)
+            if progress.taid:
+                self.objective.taid = TaidSchedule(**progress.taid)
+        if self.ranks.from_main(self.progress) != self.progress:
+            raise DataError(
+                "the processes have found different checkpoints or training data",
+                "the run's directory and the data must be the same files on every machine",
+            )
+        self.ranks.seed(self.settings.seed, self.progress.step)
 
     def train(self) -> None:
         """Raises StopRequested after a checkpoint, KidError when the run cannot go on."""
@@ -97,7 +108,7 @@ class Trainer:
                 self._evaluate_if_due()
                 if self._finished:
                     return
-                self.control.check()
+                self.ranks.on_main(self.control.check)
             except StopRequested:
                 if self.progress.step:
                     self._save()
@@ -118,11 +129,12 @@ class Trainer:
         return self._done == 1.0
 
     def _step(self) -> None:
-        progress, groups = self.progress, self._next_groups()
-        reference = self._time_reference(groups)
+        progress, groups = self.progress, self.ranks.deal(self._next_groups())
+        reference = self._time_reference(groups) if groups else {}
         started = time.perf_counter()
-        result = self._accumulate(groups)
+        result = self._accumulate(groups) if groups else StepResult(0, 0)
         accumulated = time.perf_counter() - started
+        result = self._add_up(result)
         with self.objective.stopwatch.part("optimizer"):
             norm = torch.nn.utils.clip_grad_norm_(
                 checkpoint.trained_weights(self.student).values(), self.settings.max_grad_norm
@@ -135,7 +147,7 @@ class Trainer:
                 self.optimizer.step()
                 self.objective.settle(result, self._done)
             self.optimizer.zero_grad(set_to_none=True)
-        seconds = time.perf_counter() - started
+        seconds = self.ranks.from_main(time.perf_counter() - started)
         self._advance(len(self._steps_of(progress.epoch)))
         progress.train_seconds += seconds
         progress.taid = asdict(self.objective.taid)
@@ -149,14 +161,14 @@ class Trainer:
             progress.bad_in_a_row = 0
 
     def _accumulate(self, groups: Sequence[Sequence[Item]]) -> StepResult:
-        """The step's gradient; with fewer rows a pass where memory does not suffice."""
+        """The gradient of these groups; with fewer rows a pass where memory does not suffice."""
         while True:
             try:
                 return self.objective.accumulate(
                     groups,
                     self.prefixes,
                     epoch=self.progress.epoch,
-                    progress=self._done,
+                    progress=min(1.0, self._done * self.total_steps / max(1, self.total_steps - 1)),
                     warming_up=self.progress.step < self.warmup_steps,
                     max_rows=self.progress.max_rows,
                     measure=self._is_scored(self.progress.step + 1),
@@ -182,11 +194,23 @@ class Trainer:
                 "(train.questions_per_database sets it)",
             )
 
+    def _add_up(self, result: StepResult) -> StepResult:
+        """The whole step's result and gradient, of all processes' shares."""
+        weights = list(checkpoint.trained_weights(self.student).values())
+        return self.ranks.add_up(result, weights, self.objective.normalise, self.objective.stopwatch)
+
     def _time_reference(self, groups: Sequence[Sequence[Item]]) -> dict[str, float]:
         every, step = self.settings.reference_every, self.progress.step
         if not every or not step or step % every:  # the first step warms up: it is not the usual one
             return {}
-        return time_sft(self.objective, groups, self.prefixes, self.progress.max_rows)
+        try:
+            return time_sft(self.objective, groups, self.prefixes, self.progress.max_rows)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+        self.optimizer.zero_grad(set_to_none=True)
+        self.writer.event("warning", message="out of memory while timing plain SFT: it is not timed here")
+        return {}
 
     def _next_groups(self) -> list[list[Item]]:
         steps = self._steps_of(self.progress.epoch)
@@ -219,18 +243,21 @@ class Trainer:
         step, progress = self.progress.step, self.progress
         if not step or self._finished or not self._is_scored(step) or progress.evaluated_step == step:
             return
-        ex = self.evaluate(step)
+        ex = self.ranks.on_main(lambda: self.evaluate(step))
         self.student.train()
         progress.evaluated_step = step
         if ex > progress.best_ex:
             progress.best_ex, progress.best_step = ex, step
-            self.keep_best()
+            self.ranks.on_main(self.keep_best)
 
     def _is_scored(self, step: int) -> bool:
         """Whether the student is scored after this step; after the last one it always is."""
         return step == self.total_steps or bool(self.eval_every and step % self.eval_every == 0)
 
     def _save(self) -> None:
+        self.ranks.on_main(self._write_checkpoint)
+
+    def _write_checkpoint(self) -> None:
         path = checkpoint.save(
             self._checkpoints, self.student, self.optimizer, self.progress, self.settings.keep_checkpoints
         )

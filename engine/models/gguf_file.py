@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
@@ -59,7 +58,8 @@ def require_writable(config: Any) -> None:
         )
     if config.model_type not in TYPES:
         raise ModelError(
-            f"a {config.model_type} model cannot be written as a GGUF file: only {', '.join(TYPES)} can", _MEND
+            f"a {config.model_type} model cannot be written as a GGUF file: only {', '.join(TYPES)} can",
+            _MEND,
         )
     rope = _rope(config)
     if rope["rope_type"] not in _ROPES:
@@ -181,7 +181,8 @@ def _add_tokenizer(writer: Any, tokenizer: Any, vocab_size: int, add_bos: bool) 
         writer.add_token_merges(merges)
     else:
         raise ModelError(
-            "the tokenizer is neither byte-level BPE nor Llama's SentencePiece: GGUF files hold no other", _MEND
+            "the tokenizer is neither byte-level BPE nor Llama's SentencePiece: GGUF files hold no other",
+            _MEND,
         )
     tokens, types = _vocabulary(tokenizer, model, vocab_size)
     writer.add_token_list(tokens)
@@ -202,9 +203,7 @@ def _add_tokenizer(writer: Any, tokenizer: Any, vocab_size: int, add_bos: bool) 
     return bool(model.get("byte_fallback")) or name is not None
 
 
-def _vocabulary(
-    tokenizer: Any, model: Mapping[str, Any], vocab_size: int
-) -> tuple[list[str], list[int]]:
+def _vocabulary(tokenizer: Any, model: Mapping[str, Any], vocab_size: int) -> tuple[list[str], list[int]]:
     """Every row of the embedding: its token, and GGUF's type of it. Rows that mean nothing are unused."""
     from gguf import TokenType
 
@@ -233,7 +232,7 @@ def _scores(tokens: Sequence[str], merges: Sequence[str]) -> list[float]:
     ranks: dict[str, int] = {}
     for rank, merge in enumerate(merges):
         ranks.setdefault(merge.replace(" ", ""), rank)
-    return [-float(np.float32(ranks.get(token, len(merges)))) for token in tokens]
+    return [-float(ranks.get(token, len(merges))) for token in tokens]
 
 
 def _name_of_cuts(inner: Mapping[str, Any]) -> str | None:

@@ -106,7 +106,8 @@ def guess(
             method.model_copy(update={"mask_strategy": strategy, "rewrite": rewrite}),
             mask_id,
             banned,
-            seed,
+            vocabulary=len(encoder.tokenizer),
+            seed=seed,
             epoch=0,
             ratio=method.mask_ratio,
         )

@@ -24,7 +24,7 @@ def score_keys(profile: Profile) -> dict[str, str]:
     if not profile.eval.before:
         return {}
     student = profile.student.model_dump()
-    teacher = profile.teacher.model_dump() if profile.teacher else None
+    teacher = profile.teacher.model_dump(exclude={"prefix_cache_mb"}) if profile.teacher else None
     asked = {
         "data": profile.data.model_dump(exclude=_NOT_OF_QUESTIONS),
         "eval": profile.eval.model_dump(exclude=_NOT_OF_SCORING),

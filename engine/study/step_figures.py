@@ -61,7 +61,7 @@ def score(groups: Sequence[Group]) -> Figure | None:
 
 
 def divergences(groups: Sequence[Group]) -> Figure | None:
-    """One small figure for each divergence that was measured."""
+    """One small figure for each divergence, as measured on each method's own sequences of a training step."""
     from matplotlib.ticker import MaxNLocator
 
     measured = [name for name in DIVERGENCES if any(group.divergence(name) for group in groups)]
@@ -88,7 +88,7 @@ def divergences(groups: Sequence[Group]) -> Figure | None:
         axes.set_visible(at < len(measured))
         if len(measured) - columns <= at < len(measured):
             axes.set_xlabel("training steps")
-    figure.suptitle("How far the student is from its teacher", x=0.02, ha="left")
+    figure.suptitle("How far the student is from its teacher\non what each trained on", x=0.02, ha="left")
     legend_below(figure, fullest)
     return figure
 

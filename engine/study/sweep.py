@@ -316,7 +316,8 @@ def warm_profile(profile: Profile, steps: int) -> Profile:
     train = {"max_steps": steps, "max_seconds": 0.0, "reference_every": 0}
     return profile.model_copy(
         update={
-            "method": type(profile.method)(name="sft"),
+            # Some tokenizers have no token to mask with unless one is named.
+            "method": type(profile.method)(name="sft", mask_token=profile.method.mask_token),
             "train": profile.train.model_copy(update=train),
             "eval": profile.eval.model_copy(update={"before": False, "every": 0}),
         }

@@ -43,7 +43,7 @@ class Budget(Table):
                 "train.max_steps": 0,
                 "train.epochs": _ENDLESS_EPOCHS,
             }
-        return {"train.max_steps": self.max_steps} if self.max_steps else {}
+        return {"train.max_steps": self.max_steps, "train.max_seconds": 0.0} if self.max_steps else {}
 
 
 class WarmStart(Table):

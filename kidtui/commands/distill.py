@@ -26,6 +26,10 @@ def distill(
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was stopped or lost.")
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option("--processes", metavar="N", min=1, help="Train in so many processes: launch.processes."),
+    ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Start the run, print its id, do not wait.")
     ] = False,
@@ -54,7 +58,8 @@ def distill(
         data_dir = Path(recorded) if recorded else None
     else:
         run = None
-        chosen = profiles.load(profile or "demo", overrides or ())
+        asked = [] if processes is None else [f"launch.processes={processes}"]
+        chosen = profiles.load(profile or "demo", [*(overrides or ()), *asked])
     if dry_run:
         _dry_run(chosen, data_dir, as_json)
         return
@@ -62,17 +67,17 @@ def distill(
 
     run = run or launch.create(chosen, sys.argv, data_dir)
     if detach:
-        _detach(run, as_json)
+        _detach(run, processes, as_json)
         return
     from kidtui import follow
 
-    raise typer.Exit(follow.run_to_end(run, as_json=as_json))
+    raise typer.Exit(follow.run_to_end(run, as_json=as_json, processes=processes))
 
 
-def _detach(run: Run, as_json: bool) -> None:
+def _detach(run: Run, processes: int | None, as_json: bool) -> None:
     from kidtui import console, follow, launch
 
-    engine = launch.start(run)
+    engine = launch.start(run, processes=processes)
     follow.wait_until_begun(engine, _BEGIN_SECONDS)
     if as_json:
         console.data_json({"id": run.id, "path": str(run.path), "pid": engine.process.pid})

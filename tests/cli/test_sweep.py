@@ -175,6 +175,21 @@ def test_scores_before_are_taken_once(kid: Kid, fakes: Fakes) -> None:
     assert json.loads(copied.read_text()) == {"by": "first seed=0"}
 
 
+def test_nobody_waits_for_the_scores_of_a_cell_that_cannot_begin(
+    kid: Kid, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(self: workers.Local, run: Run) -> Fake:
+        if run.info()["sweep"]["label"] == "first seed=0":
+            raise ModelError("no engine starts here")
+        return fakes.start(run)
+
+    monkeypatch.setattr(workers.Local, "start", start)
+    answer = kid("sweep", "s")
+    assert answer.code == 1
+    assert "first seed=0  failed: no engine starts here" in answer.err
+    assert states()[1:] == ["done"] * 3
+
+
 @pytest.mark.parametrize("before", ["true", "false"])
 def test_cells_run_side_by_side(kid: Kid, fakes: Fakes, before: str) -> None:
     fakes.looks = 4

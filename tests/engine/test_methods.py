@@ -115,9 +115,9 @@ def test_no_share_never_samples_and_all_always(monkeypatch):
     monkeypatch.setattr(RollIn, "_sample", counted)
     run(objective("gkd", on_policy=0.0))
     run(objective("rkd"))
-    assert asked == [0, 0]
+    assert asked == []
     run(objective("gkd", on_policy=1.0))
-    assert asked[2:] == [6]
+    assert asked == [6]
 
 
 def test_what_is_taught():
@@ -205,6 +205,12 @@ def test_sampled_rewrites():
     assert imperfect(rewrite="sample", temperature=1e-4) == imperfect()
 
 
+def test_who_guesses_nothing_recovers_nothing():
+    assert run(objective("kid", mask_ratio=0.0))[0].num_recovered == 6
+    assert run(objective("kid", rewrite="mask"))[0].num_recovered is None
+    assert run(objective("rkd"))[0].num_recovered is None
+
+
 def test_another_divergence():
     assert run(objective("kid", divergence="jsd"))[0].loss_kd != run(objective("kid"))[0].loss_kd
     with pytest.raises(ValueError, match="contradicts"):
@@ -244,9 +250,41 @@ def test_taid_goes_faster_where_the_loss_falls():
     assert 0.4 < rising.t < falling.t < 1.0
 
 
+def test_taid_bears_a_first_loss_next_to_nothing():
+    taid = objective("taid", taid_start=1e-5).taid
+    for step, loss in enumerate([1e-10, 1e-4, 1e-4]):
+        taid.update(loss, step / 100)
+    assert taid.t == pytest.approx(1e-5 + (1 - 1e-5) * 0.02)
+
+
 def test_interpolated_target_has_no_gradient_of_its_own():
     student = torch.randn(4, 7, requires_grad=True)
     teacher = torch.randn(4, 7)
     (gradient,) = torch.autograd.grad(interpolated_kl(student, teacher, 0.3).sum(), student)
     target = (0.7 * student.detach() + 0.3 * teacher).softmax(-1)
     torch.testing.assert_close(gradient, student.detach().softmax(-1) - target)
+
+
+def test_few_rows_a_pass_draw_the_same_samples():
+    made, items = objective("gkd"), tiny.items(5)
+    sizes: list[int] = []
+    real = RollIn._sample
+
+    def counted(self, items, *rest):
+        sizes.append(len(items))
+        return real(self, items, *rest)
+
+    whole = rows(made, "gkd", items)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RollIn, "_sample", counted)
+        assert made.roll_in.rows(METHODS["gkd"], items, tiny.prefix(), 0, max_rows=2) == whole
+    assert sizes == [2, 2, 1]
+
+
+def test_no_guess_is_unknown_to_the_teacher():
+    """A student with more ids than its teacher: those above the common ones are padding rows."""
+    student = tiny.model("llama", vocab_size=tiny.VOCABULARY + 30)
+    with torch.no_grad():
+        student.get_output_embeddings().weight[tiny.VOCABULARY :] *= 100  # what it would always guess
+    result, _ = run(objective("kid", student=student, mask_ratio=1.0), sample=True)
+    assert max(result.sample["imperfect"]) < tiny.VOCABULARY

@@ -130,7 +130,8 @@ def test_a_lora_run_is_loaded_by_its_name_with_checkpointing(teacher):
     run = create(teacher, "student.lora={rank=4, alpha=8}", "train.activation_checkpointing=true",
                  "eval.before=false", "train.max_steps=4", "student.save_merged=true")  # fmt: skip
     assert finish(run) == 0
-    assert "activation checkpointing" in " ".join(e.get("message", "") for e in EventReader(run).poll())
+    told = [event for event in EventReader(run).poll() if event["kind"] == "warning"]
+    assert not told, "packed rows share the prefix in spite of checkpointing"
     by_name = load_model(f"run:{run.id}").state_dict()
     merged = load_model(str(run.path / "student" / "last-merged")).state_dict()
     cut = keep_layers(load_model(str(teacher)), [0, 1]).state_dict()

@@ -151,7 +151,7 @@ def test_a_run_from_start_to_report(teacher, task, tmp_path, method, batching):
                  f"data.eval=text:{evaluated}", f"method.name={method}", f"train.batching={batching}",
                  "train.max_steps=2", "train.threads=1", "data.max_answer_tokens=16"]  # fmt: skip
     run = runs.create(profile.load("demo", overrides), ["test"])
-    assert train(run) == 0
+    train(run)
     events = EventReader(run).poll()
     evals = [event for event in events if event["kind"] == "eval"]
     assert [event["split"] for event in evals] == ["teacher", "student_before", "student"]

@@ -190,7 +190,7 @@ def test_an_empty_value_takes_the_key_out_and_the_table_that_it_leaves_empty():
 
 
 def test_the_choices_of_a_key():
-    assert profile_edit.choices("method.name") == ("sft", "fkd", "rkd", "kid")
+    assert profile_edit.choices("method.rewrite") == ("predict", "sample", "mask")
     assert profile_edit.choices("data.evidence") == ("true", "false")
     assert profile_edit.choices("train.seed") == profile_edit.choices("extends") == ()
 

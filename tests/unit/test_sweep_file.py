@@ -118,6 +118,12 @@ def test_a_budget_in_seconds_is_not_ended_by_steps() -> None:
     assert chosen.train.epochs >= 100
 
 
+def test_a_budget_in_steps_is_not_ended_by_time() -> None:
+    text = f"budget.seconds = 45\n[profiles.demo]\nbudget.max_steps = 5\n{GRID}"
+    chosen = sweep_file.profile_of(defined(text).base, {}, "")
+    assert (chosen.train.max_seconds, chosen.train.max_steps) == (0, 5)
+
+
 # --- what is wrong ---
 
 
@@ -225,6 +231,8 @@ def test_a_warm_start_is_made_once_for_each_student_and_seed() -> None:
     assert [cell.warm for cell in one.cells] == [0, 1, 0, 1]
     warm, chosen = one.profile(one.warm_starts[1]), one.profile(one.cells[1])
     assert (warm.method.name, warm.train.max_steps, warm.train.seed) == ("sft", 9, 1)
+    codegen = made(f'profile = "codegen-350m"\nwarm_start.steps = 9\n{GRID}')
+    assert codegen.profile(codegen.warm_starts[0]).method.mask_token == "____"
     assert (chosen.student.model, chosen.student.keep_layers) == (f"run:{one.warm_starts[1].run}", None)
     assert chosen.train.max_steps == 300, "the warm start counts for nobody"
     assert one.plain_profile(one.cells[1]).student.keep_layers == [0, 1, 3, 5]
