@@ -213,7 +213,7 @@ def test_two_engines_on_one_run(project: Path) -> None:
 def test_a_fault_of_ours_is_one_line(
     kid: Kid, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(run: object) -> NoReturn:
+    def broken(run: object, processes: int) -> NoReturn:
         raise ZeroDivisionError("by zero")
 
     monkeypatch.setattr(launch, "start", broken)

@@ -43,6 +43,7 @@ def test_three_steps(name: str, data_dir: Path) -> None:
     losses = [event["loss"] for event in EventReader(run).poll() if event["kind"] == "step"]
     print(name, [round(loss, 3) for loss in losses])
     assert len(losses) == 3
-    assert all(loss is not None and loss > 0 for loss in losses)
+    # Teacher and student are one model, apart from an adapter that starts at nothing: a loss of 0 is right.
+    assert all(loss is not None and loss > -1e-4 for loss in losses)
     assert (run.path / "student" / "last" / "adapter_model.safetensors").is_file()
     assert json.loads((run.path / "report.json").read_text())["steps"] == 3
