@@ -169,9 +169,8 @@ def _use(facts: Facts) -> Iterator[str]:
     yield "## How it is asked"
     yield ""
     yield (
-        "It has learnt one form of prompt, to the letter: other words, another order or another schema than"
-        " the database's own give worse answers. A whole prompt from its evaluation set"
-        " (`example.json` has it, too):"
+        "It has learnt one form of prompt, to the letter: other words or another order give worse answers."
+        " A whole prompt from its evaluation set (`example.json` has it, too):"
     )
     yield ""
     yield from _fenced(example.prefix + example.suffix)
@@ -189,12 +188,13 @@ def _use(facts: Facts) -> Iterator[str]:
     if facts.gguf:
         yield from _llama_cpp(facts, facts.gguf)
     else:
+        pieces = ("context", "prompt") if facts.text_task else ("the database", "the question")
         yield "With transformers, in this folder:"
         yield ""
         yield from _fenced(code(facts), "python")
         yield ""
         yield (
-            "The prompt is two pieces, `prefix` (the database) and `suffix` (the question), tokenised apart."
+            f"The prompt is two pieces, `prefix` ({pieces[0]}) and `suffix` ({pieces[1]}), tokenised apart."
             f" In one piece, {facts.whole} of {facts.checked} prompts gave the same tokens."
         )
     yield ""

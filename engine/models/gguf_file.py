@@ -10,8 +10,10 @@ package (an extra). The two things that are not mere copies are as in llama.cpp'
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +100,9 @@ def write_gguf(
         writer.write_tensors_to_file()
         writer.close()
     except OSError as error:
-        raise write_error(path, error) from error
+        # numpy says how much of an array it could not write, and not why.
+        why = error if error.errno else OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise write_error(path, why) from error
     return Written(precision, cuts_alike)
 
 
