@@ -16,12 +16,14 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import KidError, describe
 from engine.files import write_error
+from engine.progress import Progress
 
 if TYPE_CHECKING:
     from engine.profile import Profile
@@ -90,56 +92,46 @@ def _set_apart(run: Run) -> None:
 
 
 def _answer(folders: list[Path]) -> int:
-    from engine.evaluation.answering import answer_all
-    from engine.evaluation.request import Folder
+    def work(progress: Progress) -> None:
+        from engine.evaluation.answering import answer_all
+        from engine.evaluation.request import Folder
 
-    def tell(**event: object) -> None:
-        print(json.dumps(event), flush=True)
+        answer_all([Folder(path) for path in folders], progress)
 
-    try:
-        answer_all(
-            [Folder(path) for path in folders],
-            lambda name, done, total: tell(kind="phase", name=name, done=done, total=total),
-        )
-    except KidError as error:
-        tell(kind="error", **describe(error))
-        return error.exit_code
-    return 0
+    return _told(work)
 
 
 def _study() -> int:
-    from engine.study.study_errors import Request, study
+    def work(progress: Progress) -> object:
+        from engine.study.study_errors import Request, study
 
-    def tell(**event: object) -> None:
-        print(json.dumps(event), flush=True)
+        return study(Request(**json.load(sys.stdin)), progress)
 
-    try:
-        report = study(
-            Request(**json.load(sys.stdin)),
-            lambda name, done, total: tell(kind="phase", name=name, done=done, total=total),
-        )
-    except KidError as error:
-        tell(kind="error", **describe(error))
-        return error.exit_code
-    tell(kind="report", report=report)
-    return 0
+    return _told(work)
 
 
 def _export() -> int:
-    from engine.models.export import Request, export
+    def work(progress: Progress) -> object:
+        from engine.models.export import Request, export
+
+        return export(Request(**json.load(sys.stdin)), progress)
+
+    return _told(work)
+
+
+def _told(work: Callable[[Progress], object]) -> int:
+    """Does the work, which tells how far it is, as JSON lines on stdout: phases, then report or error."""
 
     def tell(**event: object) -> None:
         print(json.dumps(event), flush=True)
 
     try:
-        report = export(
-            Request(**json.load(sys.stdin)),
-            lambda name, done, total: tell(kind="phase", name=name, done=done, total=total),
-        )
+        report = work(lambda name, done, total: tell(kind="phase", name=name, done=done, total=total))
     except KidError as error:
         tell(kind="error", **describe(error))
         return error.exit_code
-    tell(kind="report", report=report)
+    if report is not None:
+        tell(kind="report", report=report)
     return 0
 
 

@@ -23,10 +23,10 @@ from engine.models.locate import fingerprint
 from engine.models.pair import load_student, load_teacher, require_same_tokens
 from engine.models.threads import set_threads
 from engine.profile import Profile
+from engine.progress import Progress
 from engine.provenance import usable_cores
 from engine.sql.execute import Executor
 
-Progress = Callable[[str, int, int], None]
 _LONGEST_CURVE = 64  # steps of ExAccErr: what reports show ends there
 
 

@@ -27,7 +27,7 @@ from engine.event_reader import EventReader
 from engine.files import write_error
 from engine.models import card
 from engine.models.encode import Encoder
-from engine.models.export_check import Progress, ask_again, ask_own
+from engine.models.export_check import ask_again, ask_own
 from engine.models.export_folder import EXAMPLE, MADE_BY
 from engine.models.gguf_file import Precision, require_writable, write_gguf
 from engine.models.kind import is_encoder_decoder
@@ -35,6 +35,7 @@ from engine.models.load import DTYPES, load_config, load_model, load_tokenizer
 from engine.models.pair import choose_device, choose_dtype
 from engine.models.threads import set_threads
 from engine.profile import Profile
+from engine.progress import Progress
 from engine.runs import Run
 
 _NUM_CHECKED = 5

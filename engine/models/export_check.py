@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,7 @@ from engine.models.encode import Encoder
 from engine.models.kind import is_encoder_decoder, model_class
 from engine.models.load import load_config
 from engine.profile import Profile
-
-Progress = Callable[[str, int, int], None]
+from engine.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ the answer has a token too many), and by the error of the whole SQL, which runs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,12 @@ from engine.models.locate import fingerprint
 from engine.models.pair import load_student
 from engine.models.threads import set_threads
 from engine.profile import Profile
+from engine.progress import Progress
 from engine.provenance import usable_cores
 from engine.settings import Method
 from engine.sql.execute import Executor
 from engine.study.artificial import DRAWS, Classified, Guesses, classified, guess
 from engine.study.error_distribution import GOLD, REAL, REAL_ALL, Seen, compare, count
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
