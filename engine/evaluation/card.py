@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from engine.markdown import in_table
+
 _METRICS = {
     "ex": "EX",
     "test_suite": "TS",
@@ -180,14 +182,10 @@ def _block(language: str, lines: Iterable[str]) -> Iterator[str]:
 
 def _table(headers: Sequence[str], rows: Iterable[Sequence[str]], rule: str = "---:") -> Iterator[str]:
     """The first column to the left, the others, figures mostly, to the right."""
-    yield "| " + " | ".join(map(_escaped, headers)) + " |"
+    yield "| " + " | ".join(map(in_table, headers)) + " |"
     yield "| --- |" + f" {rule} |" * (len(headers) - 1)
     for row in rows:
-        yield "| " + " | ".join(map(_escaped, row)) + " |"
-
-
-def _escaped(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+        yield "| " + " | ".join(map(in_table, row)) + " |"
 
 
 def shown(cell: Mapping[str, Any] | None, key: str = "") -> str:

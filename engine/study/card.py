@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from wcwidth import wcswidth
 
+from engine.markdown import in_table
 from engine.study.differing import UNKNOWN
 from engine.study.group import Group, metric
 
@@ -212,7 +213,7 @@ def _markdown(table: Table) -> Iterator[str]:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"
+    return "| " + " | ".join(in_table(text) for text in cells) + " |"
 
 
 def _without_doubled_blanks(lines: Sequence[str]) -> str:

@@ -29,18 +29,20 @@ def grouping(which: Sequence[Run]) -> dict[str, Any]:
     """
     compared = compare(which)
     found: dict[tuple[tuple[str, str], ...], dict[str, Group]] = {}
+    problems = [f"{group.label}: {group.problem}" for group in compared.groups if group.problem]
     for group in compared.groups:
         rest = tuple(pair for pair in group.first.recipe if pair[0] != BATCHING)
         kind = dict(group.first.recipe).get(BATCHING, "")
         if group.score and kind in _KINDS:
-            found.setdefault(rest, {})[kind] = group
+            first = found.setdefault(rest, {}).setdefault(kind, group)
+            if first is not group:
+                problems.append(f"{group.label}: left out, it repeats {first.label}")
     pairs = [_pair(both["grouped"], both["mixed"]) for both in found.values() if len(both) == len(_KINDS)]
     if not pairs:
         raise RunError(
             "of these runs no two with a score differ in train.batching alone",
             "kid sweep grouping and kid sweep grouping-time make such runs",
         )
-    problems = [f"{group.label}: {group.problem}" for group in compared.groups if group.problem]
     return {
         "v": 1,
         "study": "grouping",

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.errors import RunError
 from engine.evaluation.items import GOLD_FAILED
+from engine.markdown import in_table
 from engine.runs import Run
 from engine.sql.diagnose import CLASSES
 from engine.study.comparison import compare
@@ -68,7 +69,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines += [
         "Of the questions whose answer before training was in the class, the share that is right after it.",
         "",
-        f"| before | {' | '.join(_cell(group['label']) for group in groups)} |",
+        f"| before | {' | '.join(in_table(group['label']) for group in groups)} |",
         f"| --- |{' ---: |' * len(groups)}",
     ]
     for at, kind in enumerate(classes):
@@ -82,7 +83,7 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 def _matrix(group: Mapping[str, Any], classes: Sequence[str]) -> Iterator[str]:
     several = f", {len(group['runs'])} runs" if len(group["runs"]) > 1 else ""
-    yield f"## {_cell(group['label'])}: {group['num']} answers{several}"
+    yield f"## {in_table(group['label'])}: {group['num']} answers{several}"
     yield ""
     yield f"| before ↓ after → | {' | '.join(classes)} | all |"
     yield f"| --- |{' ---: |' * (len(classes) + 1)}"
@@ -95,10 +96,6 @@ def _matrix(group: Mapping[str, Any], classes: Sequence[str]) -> Iterator[str]:
 def _share(row: Sequence[int]) -> str:
     """The part of a row that is right after training."""
     return f"{100 * row[0] / sum(row):.0f} % of {sum(row)}" if sum(row) else "–"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def _counts(group: Group, problems: list[str]) -> tuple[list[str], Counter[tuple[str, str]]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.errors import RunError
+from engine.markdown import in_table
 from engine.runs import Run
 from engine.study.comparison import compare
 from engine.study.group import Group
@@ -52,9 +53,24 @@ def sensitivity(which: Sequence[Run]) -> tuple[dict[str, Any], list[Group]]:
         "others": [{"label": group.label, "ex": _score(group), "problem": group.problem} for group in others],
         "test": between(cells).words,
         "signatures": list(compared.signatures),
-        "notes": [*compared.notes, *(f"{one.label}: {one.problem}" for one in cells if one.problem)],
+        "notes": [
+            *compared.notes,
+            *(f"{one.label}: {one.problem}" for one in cells if one.problem),
+            *_repeats(families),
+        ],
     }
     return report, list(compared.groups)
+
+
+def _repeats(families: Sequence[Sequence[Group]]) -> Iterator[str]:
+    """Groups that stand where another one does: a table has room for the first."""
+    for groups in families:
+        first: dict[tuple[str, ...], Group] = {}
+        for group in groups:
+            settings = dict(group.first.recipe)
+            taken = first.setdefault((settings[RATIO], settings[STRATEGY]), group)
+            if taken is not group:
+                yield f"{group.label}: not in the table, it repeats {taken.label}"
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -66,18 +82,18 @@ def markdown(report: Mapping[str, Any]) -> str:
     for other in report["others"]:
         ex = other["ex"]
         told = f"EX {ex['value']:.3f} ({ex['low']:.3f} to {ex['high']:.3f})" if ex else other["problem"]
-        lines.append(f"- beside them {_cell(other['label'])}: {told}")
+        lines.append(f"- beside them {in_table(other['label'])}: {told}")
     lines += [f"\n**Note:** {line}" for line in (*report["notes"], *report["signatures"])]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _table(family: Mapping[str, Any]) -> list[str]:
-    cells = {(cell["ratio"], cell["strategy"]): cell for cell in family["cells"]}
+    cells = {(one["ratio"], one["strategy"]): one for one in reversed(family["cells"])}
     strategies = [name for name in _STRATEGIES if any(name == strategy for _, strategy in cells)]
     best, worst = (which(cell["ex"]["value"] for cell in cells.values()) for which in (max, min))
     seeds = sorted({cell["seeds"] for cell in cells.values()})
     lines = [
-        f"## {_cell(family['label'])}",
+        f"## {in_table(family['label'])}",
         "",
         f"EX, mean over {' or '.join(map(str, seeds))} seed{'' if seeds == [1] else 's'}, with the 95 % "
         f"interval over the questions; lowest {worst:.3f}, highest {best:.3f}.",
@@ -125,7 +141,3 @@ def _without(label: str) -> str:
     return " ".join(
         word for word in label.split(" ") if not word.startswith(("mask_ratio=", "mask_strategy="))
     )
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")

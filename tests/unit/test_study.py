@@ -211,6 +211,20 @@ def test_sensitivity_by_ratio_and_strategy() -> None:
     assert len(groups) == 4
 
 
+def test_a_recipe_that_stands_twice_is_told() -> None:
+    twice = [
+        made(name, answers, method__mask_ratio=0.4) for name, answers in (("b0", "rrrr"), ("b1", "vvvv"))
+    ]
+    report, _ = sensitivity.sensitivity([made("a0", "rrvv", method__mask_ratio=0.1), *twice])
+    assert sum("not in the table, it repeats" in note for note in report["notes"]) == 1
+    assert "| 0.4 | **1.000** (" in sensitivity.markdown(report)
+    kinds = [made(f"{name}", "rv", None, 50.0, train__batching=kind)
+             for name, kind in (("g0", "grouped"), ("g1", "grouped"), ("m", "mixed"))]  # fmt: skip
+    report = grouping.grouping(kinds)
+    assert len(report["pairs"]) == 1
+    assert sum("left out, it repeats" in problem for problem in report["problems"]) == 1
+
+
 def test_sensitivity_needs_what_differs() -> None:
     with pytest.raises(RunError, match="differ in mask_ratio or mask_strategy alone"):
         sensitivity.sensitivity([made("a", "rv"), made("b", "rv", method__name="sft")])
