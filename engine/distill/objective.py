@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine import settings
+from engine.distill.by_parts import gradients_by_parts
 from engine.distill.chunk import Chunk, Weighing, make_chunk
 from engine.distill.divergences import entropy, measures
 from engine.distill.imperfect import Rewriter
@@ -226,11 +227,12 @@ class _Step:
         teacher_logits = self._teach(teacher, context) if teacher is not None else None
         with self.stopwatch.part("student"):
             logits = _student_logits(prefix, chunk.context, context, gold_logits)
-            loss = self._loss(chunk, logits, logits if gold_logits is None else gold_logits, teacher_logits)
-        if self.measure:
-            self._measure(chunk, logits.detach(), teacher_logits)
+            read = [logits] if gold_logits is None else [logits, gold_logits]
+            gradients = gradients_by_parts(
+                read, lambda part, found: self._loss(chunk, part, found[0], found[-1], teacher_logits)
+            )
         with self.stopwatch.part("backward"):
-            loss.backward()
+            torch.autograd.backward(read, gradients)
 
     def _rewrite(self, prefix: Prefix, chunk: Chunk, gold_logits: Tensor | None) -> Rows:
         with self.stopwatch.part("mask"), torch.no_grad():
@@ -250,29 +252,26 @@ class _Step:
             return teacher.logits(context.to(made.teacher.device)).to(made.device)
 
     def _loss(
-        self, chunk: Chunk, logits: Tensor, mle_logits: Tensor, teacher_logits: Tensor | None
+        self, chunk: Chunk, part: slice, logits: Tensor, mle_logits: Tensor, teacher_logits: Tensor | None
     ) -> Tensor:
-        """The chunk's part of the step's loss."""
+        """What some of the chunk's places add to the step's loss. All logits but the teacher's are theirs."""
         loss = logits.new_zeros((), dtype=torch.float32)
         if self.method.mle:
-            mle = F.cross_entropy(mle_logits.float(), chunk.answers, reduction="none")
-            loss_mle = (mle * chunk.mle_weights).sum()
+            mle = F.cross_entropy(mle_logits.float(), chunk.answers[part], reduction="none")
+            loss_mle = (mle * chunk.mle_weights[part]).sum()
             self._add("loss_mle", loss_mle)
             loss = loss + self.mle_weight * loss_mle
-        if self.divergence and teacher_logits is not None:
-            loss_kd = (self.divergence(*_common(logits, teacher_logits)) * chunk.weights).sum()
+        pair = None if teacher_logits is None else _common(logits, teacher_logits[part])
+        if self.divergence and pair:
+            loss_kd = (self.divergence(*pair) * chunk.weights[part]).sum()
             self._add("loss_kd", loss_kd)
             loss = loss + loss_kd
         self._add("loss", loss)
+        if self.measure:
+            found = measures(*pair) if pair else {"student_entropy": entropy(logits.detach())}
+            for name, values in found.items():
+                self._add(f"measures.{name}", (values * chunk.weights[part]).sum())
         return loss
-
-    def _measure(self, chunk: Chunk, logits: Tensor, teacher_logits: Tensor | None) -> None:
-        if teacher_logits is None:
-            found = {"student_entropy": entropy(logits)}
-        else:
-            found = measures(*_common(logits, teacher_logits))
-        for name, values in found.items():
-            self._add(f"measures.{name}", (values * chunk.weights).sum())
 
     def _add(self, name: str, value: Tensor) -> None:
         value = value.detach()

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from engine import settings
+from engine.distill import by_parts
 from engine.distill.objective import Objective, StepResult
 from engine.models.prefix import EXACT_TYPES, choose_form
 from tests.engine import tiny
@@ -83,6 +84,16 @@ def test_any_split_gives_the_same_gradient(form):
     whole = run(objective(student, teacher, form=form), [items])
     for groups, rows in [([items], 1), ([items], 4), ([items[3:], items[:3]], 0), ([items[::-1]], 2)]:
         assert_same(whole, run(objective(student, teacher, form=form), groups, max_rows=rows))
+
+
+@pytest.mark.parametrize("method", [{}, {"name": "akl"}, {"mle_context": "gold", "mask_ratio": 0.5}])
+def test_the_loss_taken_by_parts_is_the_same(method, monkeypatch):
+    student, teacher = tiny.model("llama"), tiny.model("llama", seed=7)
+    whole = run(objective(student, teacher, **method), measure=True)
+    monkeypatch.setattr(by_parts, "_budget", lambda device: 3 * 4 * student.config.vocab_size)
+    parts = run(objective(student, teacher, **method), measure=True)
+    assert_same(whole, parts)
+    assert parts[0].measures == pytest.approx(whole[0].measures, rel=1e-5)
 
 
 def test_two_databases_in_a_step_equal_their_weighted_sum():
