@@ -15,7 +15,7 @@ from engine.models.rows import Rows, answer_rows, send
 
 @dataclass(frozen=True)
 class Chunk:
-    """Rows on one database as one pass reads them.
+    """Rows as one pass reads them: on one database, or on several, one after the other.
 
     context: the rows, wanted at the N places that predict an answer token.
     answers: [N] the answer token at each.
@@ -45,14 +45,24 @@ class Weighing:
         return 1 / (self.num_rows * len(row.answer))
 
 
-def make_chunk(rows: Sequence[Row], weighing: Weighing, pad_id: int, device: torch.device) -> Chunk:
+def make_chunk(
+    groups: Sequence[Sequence[Row]], weighing: Weighing, pad_id: int, device: torch.device
+) -> Chunk:
+    """The rows of groups that each stand behind a prefix of their own."""
+    rows = [row for group in groups for row in group]
     lengths = [len(row.answer) for row in rows]
     weights = np.repeat([weighing.of(row) for row in rows], lengths)
     taught = np.repeat([row.taught for row in rows], lengths)
 
     return Chunk(
         rows,
-        answer_rows([row.item.suffix for row in rows], [row.answer for row in rows], pad_id, device),
+        answer_rows(
+            [row.item.suffix for row in rows],
+            [row.answer for row in rows],
+            pad_id,
+            device,
+            [number for number, group in enumerate(groups) for _ in group],
+        ),
         send(np.concatenate([row.answer for row in rows]).astype(np.int64), device),
         send(weights.astype(np.float32), device),
         send((weights * taught).astype(np.float32), device),

@@ -7,7 +7,7 @@ optimizer step, however the step is cut into groups and chunks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,7 @@ from engine.distill.stopwatch import Stopwatch
 from engine.distill.taid import TaidSchedule
 from engine.models.encode import Item
 from engine.models.kept_prefixes import KeptPrefixes
-from engine.models.prefix import Form, Prefix, open_prefix
+from engine.models.prefix import Form, Prefix, open_prefixes
 from engine.models.rows import Rows
 
 
@@ -65,6 +65,7 @@ class Objective:
         vocabulary: ids from this on are never sampled or guessed (None: all can be).
         teacher_text: the teacher's answer by the example's index, for methods that read it.
         student_form, teacher_form: how each shares a prefix (prefix.choose_form).
+        databases_per_pass: groups that run in one pass (0: all of a step); cached ones run alone.
         teacher_prefix_bytes: memory for teacher's prefixes that are kept from step to step.
         normalise: "token" or "sequence" (1/|y| per example first).
         autocast: a fresh context for mixed precision.
@@ -86,6 +87,7 @@ class Objective:
         teacher_text: Mapping[int, Sequence[int]] | None = None,
         student_form: Form = "cached",
         teacher_form: Form = "cached",
+        databases_per_pass: int = 1,
         teacher_prefix_bytes: int = 0,
         normalise: str = "token",
         autocast: Callable[[], AbstractContextManager] = nullcontext,
@@ -97,6 +99,7 @@ class Objective:
         self.device = next(student.parameters()).device
         self.banned = torch.tensor(sorted(set(banned)), device=self.device)
         self.student_form = student_form
+        self.databases_per_pass = databases_per_pass
         self.teacher_prefixes = KeptPrefixes(teacher, teacher_form, teacher_prefix_bytes)
         self.normalise = normalise
         self.autocast = autocast
@@ -124,7 +127,7 @@ class Objective:
             prefixes: token ids of each database's prefix.
             progress: how much of training is done, 0 to 1, for what changes on the way.
             warming_up: take plain SFT instead of the profile's method.
-            max_rows: rows a pass at most (0: a whole group), for memory; the result is the same.
+            max_rows: rows a pass at most (0: whole groups), for memory; the result is the same.
             measure: also take every divergence, of the logits that the method has at hand.
             sample: also keep an answer as it was rewritten.
         """
@@ -135,11 +138,11 @@ class Objective:
         result = StepResult(sum(len(row.answer) for row in rows), len(rows))
         weighing = Weighing(self.normalise, result.num_tokens, result.num_rows)
         step = _Step(self, method, weighing, epoch, progress, measure, sample, result)
+        size = 1 if max_rows else self.databases_per_pass or len(rolled)
         with self.autocast():  # around all passes: weights are converted once
-            for members in rolled:
-                size = max_rows or len(members)
-                chunks = [members[start : start + size] for start in range(0, len(members), size)]
-                step.learn_group(chunks, prefixes[members[0].item.database])
+            for start in range(0, len(rolled), size):
+                together = rolled[start : start + size]
+                step.learn(together, [prefixes[group[0].item.database] for group in together], max_rows)
         step.read()
         return result
 
@@ -200,22 +203,30 @@ class _Step:
             start if end is None else start + (end - start) * self.progress,
         )
 
-    def learn_group(self, chunks: Sequence[Sequence[Row]], prefix: Sequence[int]) -> None:
-        """Forward and backward of the rows on one database, chunk after chunk."""
+    def learn(
+        self, groups: Sequence[Sequence[Row]], prefixes: Sequence[Sequence[int]], max_rows: int
+    ) -> None:
+        """Forward and backward of groups that share their passes; with `max_rows` one group, by chunks."""
         made = self.objective
-        database, ids = chunks[0][0].item.database, torch.tensor(prefix, device=made.device)
+        ids = [torch.tensor(prefix, device=made.device) for prefix in prefixes]
         teacher = None
         with self.stopwatch.part("prefix"):
-            student = open_prefix(made.student, ids, made.student_form)
+            student = open_prefixes(made.student, ids, made.student_form)
             if self.divergence:
                 assert made.teacher is not None, "the profile's own checks see to it"
+                databases = [group[0].item.database for group in groups]
                 with torch.no_grad():
-                    teacher = made.teacher_prefixes.open(database, ids.to(made.teacher.device))
-        for rows in chunks:
-            self._learn(student, teacher, make_chunk(rows, self.weighing, made.pad_id, made.device))
+                    teacher = made.teacher_prefixes.open(
+                        databases, [one.to(made.teacher.device) for one in ids]
+                    )
+        for chunk in _chunks(groups, max_rows):
+            self._learn(student, teacher, make_chunk(chunk, self.weighing, made.pad_id, made.device))
+            self._count_tokens(chunk, prefixes)
         with self.stopwatch.part("backward"):
             student.backward()
-        self._count_tokens(chunks, len(prefix))
+        lengths = sum(map(len, prefixes))
+        self.result.tokens_useful += lengths
+        self.result.tokens_computed += lengths if made.student_form == "cached" else 0
 
     def _learn(self, prefix: Prefix, teacher: Prefix | None, chunk: Chunk) -> None:
         gold_logits, context = None, chunk.context
@@ -288,13 +299,29 @@ class _Step:
             else:
                 setattr(self.result, name, value)
 
-    def _count_tokens(self, chunks: Sequence[Sequence[Row]], prefix_length: int) -> None:
-        """Useful: every distinct token once. Computed: what the student's pass really ran over."""
-        rows = [row for chunk in chunks for row in chunk]
-        self.result.tokens_useful += prefix_length + sum(row.length for row in rows)
-        self.result.tokens_computed += sum(
-            max(row.length for row in chunk) * len(chunk) for chunk in chunks
-        ) + prefix_length * (len(rows) if self.objective.student_form == "naive" else 1)
+    def _count_tokens(self, chunk: Sequence[Sequence[Row]], prefixes: Sequence[Sequence[int]]) -> None:
+        """Of a pass. Useful: every distinct token once. Computed: what the student's pass really ran over."""
+        lengths = [row.length for group in chunk for row in group]
+        self.result.tokens_useful += sum(lengths)
+        num_rows, longest = len(lengths), max(map(len, prefixes))
+        if self.objective.student_form == "packed":
+            num_rows = len(chunk) * max(map(len, chunk))
+            self.result.tokens_computed += len(chunk) * longest
+        elif self.objective.student_form == "naive":
+            self.result.tokens_computed += sum(
+                len(prefix) * len(group) for prefix, group in zip(prefixes, chunk, strict=True)
+            )
+        self.result.tokens_computed += num_rows * max(lengths)
+
+
+def _chunks(groups: Sequence[Sequence[Row]], max_rows: int) -> Iterator[Sequence[Sequence[Row]]]:
+    """The groups in one pass; where memory is short, a single group a few rows at a time."""
+    if not max_rows:
+        yield groups
+        return
+    (group,) = groups
+    for start in range(0, len(group), max_rows):
+        yield [group[start : start + max_rows]]
 
 
 def _student_logits(prefix: Prefix, gold: Rows, context: Rows, gold_logits: Tensor | None) -> Tensor:

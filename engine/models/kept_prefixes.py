@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from engine.models.prefix import Form, Prefix, SharedPrefix, open_prefix
+from engine.models.prefix import Form, Prefix, SharedPrefix, open_prefix, open_prefixes, together
 
 
 class KeptPrefixes:
@@ -28,8 +29,14 @@ class KeptPrefixes:
         self.num_asked = self.num_hits = 0
         self._kept: dict[Path, SharedPrefix] = {}
 
-    def open(self, database: Path, ids: Tensor) -> Prefix:
-        """The prefix with these ids, [P], of a database. To be called without gradient."""
+    def open(self, databases: Sequence[Path], ids: Sequence[Tensor]) -> Prefix:
+        """One view of the prefixes with these ids, [P_i] each. To be called without gradient."""
+        if self.form != "cached":
+            self.num_asked += len(ids)
+            return open_prefixes(self.model, ids, self.form)
+        return together([self._open(*one) for one in zip(databases, ids, strict=True)])
+
+    def _open(self, database: Path, ids: Tensor) -> Prefix:
         self.num_asked += 1
         if database in self._kept:
             self.num_hits += 1

@@ -9,18 +9,20 @@ give the same numbers:
     packed   one row [prefix | row | row | …] with a block mask (packed.py)
     naive    NaivePrefix runs prefix + row for every row: the reference, and the fallback
 
-Encoder–decoder models have a form of their own (seq2seq.py).
+Encoder–decoder models have a form of their own (seq2seq.py). One view may stand for the prefixes of
+several databases: `Rows.groups` says which each row reads.
 
 Rows are padded on the right. Under a causal mask no real token sees a pad, so no mask is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
 from engine.models.head import read_at
@@ -89,6 +91,18 @@ def open_prefix(model: Any, ids: Tensor, form: Form) -> Prefix:
     return _FORMS[form](model, ids)
 
 
+def open_prefixes(model: Any, ids: Sequence[Tensor], form: Form) -> Prefix:
+    """One view of several prefixes, [P_i] each. All but cached ones run in one pass."""
+    if form == "cached" or is_encoder_decoder(model.config):
+        return together([open_prefix(model, one, form) for one in ids])
+    return _FORMS[form](model, *ids)
+
+
+def together(prefixes: Sequence[Prefix]) -> Prefix:
+    """One view of several prefixes, each of which runs its own rows."""
+    return prefixes[0] if len(prefixes) == 1 else _Several(prefixes)
+
+
 class SharedPrefix:
     """Keys and values of a prefix, made once.
 
@@ -152,20 +166,41 @@ class SharedPrefix:
 class NaivePrefix:
     """The prefix in front of every row, as every other trainer does it."""
 
-    def __init__(self, model: Any, ids: Tensor) -> None:
+    def __init__(self, model: Any, *ids: Tensor) -> None:
         self.model = model
-        self.ids = ids
+        self.lengths = torch.tensor([len(one) for one in ids], device=ids[0].device)
+        self.ids = pad_sequence(list(ids), batch_first=True)
 
     def logits(self, rows: Rows) -> Tensor:
-        whole = torch.cat([self.ids.expand(rows.ids.shape[0], -1), rows.ids], dim=1)
-        with read_at(self.model, rows.rows, rows.columns + self.ids.shape[0]):
+        width = rows.ids.shape[1]
+        starts = self.lengths[rows.groups]
+        places = starts[:, None] + torch.arange(width, device=starts.device)
+        whole = torch.nn.functional.pad(self.ids[rows.groups], (0, width)).scatter(1, places, rows.ids)
+        with read_at(self.model, rows.rows, rows.columns + starts[rows.rows]):
             return self.model(input_ids=whole, use_cache=False).logits[0]
 
     def backward(self) -> None:
         """Nothing is held back: the rows' own backward passes went all the way."""
 
 
-_FORMS: dict[Form, Callable[[Any, Tensor], Prefix]] = {
+class _Several:
+    """Prefixes, one after the other: the rows come by group, so their places do too."""
+
+    def __init__(self, prefixes: Sequence[Prefix]) -> None:
+        self.prefixes = prefixes
+
+    def logits(self, rows: Rows) -> Tensor:
+        parts = [rows.only(rows.groups == group) for group in range(len(self.prefixes))]
+        return torch.cat(
+            [prefix.logits(part) for prefix, part in zip(self.prefixes, parts, strict=True) if len(part.rows)]
+        )
+
+    def backward(self) -> None:
+        for prefix in self.prefixes:
+            prefix.backward()
+
+
+_FORMS: dict[Form, Callable[..., Prefix]] = {
     "cached": SharedPrefix,
     "packed": PackedPrefix,
     "naive": NaivePrefix,

@@ -17,12 +17,16 @@ class Rows:
     ids: [B, S] token ids, padded on the right.
     starts: [B] the column of each row's first answer token; what stands before it is the question.
     rows, columns: [N] each; the N places whose next-token logits are wanted.
+    groups: [B] which of several prefixes each row stands behind, ascending.
+    most: rows behind one prefix, at most: known here, so that a GPU need not be asked.
     """
 
     ids: Tensor
     starts: Tensor
     rows: Tensor
     columns: Tensor
+    groups: Tensor
+    most: int
 
     def with_ids(self, ids: Tensor) -> Rows:
         return replace(self, ids=ids)
@@ -35,10 +39,12 @@ class Rows:
         """Fewer rows, numbered anew, with the places that are in them. `kept`: [B] booleans."""
         numbers = torch.cumsum(kept, 0) - 1
         places = kept[self.rows]
-        return Rows(self.ids[kept], self.starts[kept], numbers[self.rows[places]], self.columns[places])
+        rows, columns = numbers[self.rows[places]], self.columns[places]
+        return Rows(self.ids[kept], self.starts[kept], rows, columns, self.groups[kept], self.most)
 
     def to(self, device: torch.device) -> Rows:
-        return Rows(*(tensor.to(device) for tensor in (self.ids, self.starts, self.rows, self.columns)))
+        tensors = (self.ids, self.starts, self.rows, self.columns, self.groups)
+        return Rows(*(tensor.to(device) for tensor in tensors), self.most)
 
 
 def send(values: np.ndarray, device: torch.device) -> Tensor:
@@ -48,11 +54,18 @@ def send(values: np.ndarray, device: torch.device) -> Tensor:
 
 
 def answer_rows(
-    suffixes: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], pad_id: int, device: torch.device
+    suffixes: Sequence[Sequence[int]],
+    answers: Sequence[Sequence[int]],
+    pad_id: int,
+    device: torch.device,
+    groups: Sequence[int] | None = None,
 ) -> Rows:
     """Suffixes with their answers, wanted at the places that predict the answers' tokens.
 
     The last token of an answer is only ever predicted, so it is not among the ids.
+
+    Args:
+        groups: of each row, ascending; None: all stand behind one prefix.
     """
     starts = np.array([len(suffix) for suffix in suffixes])
     lengths = np.array([len(answer) for answer in answers])
@@ -61,4 +74,6 @@ def answer_rows(
         ids[row, : len(suffix) + len(answer) - 1] = (*suffix, *answer[:-1])
     columns = [np.arange(length) + start - 1 for start, length in zip(starts, lengths, strict=True)]
     rows = np.repeat(np.arange(len(starts)), lengths)
-    return Rows(*(send(values, device) for values in (ids, starts, rows, np.concatenate(columns))))
+    behind = np.array(groups) if groups is not None else np.zeros_like(starts)
+    arrays = (ids, starts, rows, np.concatenate(columns), behind)
+    return Rows(*(send(values, device) for values in arrays), int(np.bincount(behind).max()))

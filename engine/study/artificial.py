@@ -125,7 +125,7 @@ def guess(
             rows = [
                 Row(items[position], items[position].answer, taught=True, copy=draw) for position in batch
             ]
-            chunk = make_chunk(rows, Weighing("token", 1, 1), encoder.pad_id, device)
+            chunk = make_chunk([rows], Weighing("token", 1, 1), encoder.pad_id, device)
             if gold_logits is None:
                 gold_logits = prefix.logits(chunk.context)
             for strategy in STRATEGIES if draw == 0 else DRAWN:

@@ -48,19 +48,19 @@ def test_what_came_first_stays_within_the_budget(teacher):
     with torch.no_grad():
         size = SharedPrefix(teacher, IDS[HERE]).num_bytes
         kept = KeptPrefixes(teacher, "cached", size)
-        first = kept.open(HERE, IDS[HERE])
-        assert kept.open(THERE, IDS[THERE]) is not kept.open(THERE, IDS[THERE])
-        assert kept.open(HERE, IDS[HERE]) is first
+        first = kept.open([HERE], [IDS[HERE]])
+        assert kept.open([THERE], [IDS[THERE]]) is not kept.open([THERE], [IDS[THERE]])
+        assert kept.open([HERE], [IDS[HERE]]) is first
         assert kept.hit_rate() == 0.25
         kept.give_up()
-        assert kept.open(HERE, IDS[HERE]) is not first
-        assert kept.open(HERE, IDS[HERE]) is not first
+        assert kept.open([HERE], [IDS[HERE]]) is not first
+        assert kept.open([HERE], [IDS[HERE]]) is not first
 
 
 def test_nothing_is_kept_of_a_form_that_holds_nothing(teacher):
     kept = KeptPrefixes(teacher, "packed", 2**30)
-    kept.open(HERE, IDS[HERE])
-    assert kept.open(HERE, IDS[HERE])
+    kept.open([HERE], [IDS[HERE]])
+    assert kept.open([HERE], [IDS[HERE]])
     assert kept.hit_rate() == 0
 
 
