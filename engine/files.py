@@ -35,7 +35,7 @@ def read_text(path: Path, what: str, mend: str = "save it as UTF-8") -> str:
 
 
 def write_text(path: Path, text: str, *, sync: bool = False) -> None:
-    """Put `text` at `path`, atomically; `sync` also waits for the disk.
+    """Put `text` at `path`, atomically; with `sync` a power cut does not take it back.
 
     Raises:
         KidError: the disk is full; nothing is left behind.
@@ -52,6 +52,8 @@ def write_text(path: Path, text: str, *, sync: bool = False) -> None:
             finally:
                 os.close(handle)
             os.replace(temporary, path)
+            if sync:
+                flush(path.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -62,6 +64,22 @@ def write_text(path: Path, text: str, *, sync: bool = False) -> None:
 def write_json(path: Path, value: Any, *, sync: bool = False) -> None:
     """Put `value` at `path` as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", sync=sync)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file's content, or the names in a folder, are on the disk.
+
+    Raises:
+        OSError: the system's.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # that of a file system which cannot, as of folders on some networks
+            raise
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -99,8 +117,10 @@ def write_error(path: Path, error: Exception) -> KidError:
     """What to tell the user when `path` could not be written.
 
     Args:
-        error: the system's, or that of a library which hides the system's number in its text.
+        error: the system's, or that of a library which hides it in its text or behind its own.
     """
+    if isinstance(error.__context__, OSError) and not isinstance(error, OSError):
+        error = error.__context__
     number = error.errno if isinstance(error, OSError) else None
     if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
         return KidError(f"cannot write {path}: the disk is full", "free some space, then try again or resume")

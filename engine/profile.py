@@ -65,6 +65,65 @@ class Profile(Table):
             )
         return self
 
+    @model_validator(mode="after")
+    def _served_teacher_only_teaches(self) -> Profile:
+        if self.teacher is None or not self.teacher.url:
+            return self
+        if self.student.model is None:
+            raise mistake(
+                "the student is made from the teacher's layers, which are the server's (teacher.url)",
+                "set student.model, of the teacher's family",
+            )
+        if self.student.share_base:
+            raise mistake(
+                "student.share_base contradicts teacher.url: the teacher's weights are the server's",
+                "remove student.share_base",
+            )
+        if self.method.name in ("seqkd", "f-distill"):
+            raise mistake(
+                f'method.name = "{self.method.name}" reads answers that the teacher writes, and a served'
+                " teacher (teacher.url) is only asked for probabilities",
+                "choose another method, or load the teacher here",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_base(self) -> Profile:
+        teacher, student = self.teacher, self.student
+        if teacher and student.quantize and student.model is None and teacher.adapter:
+            raise mistake(
+                "student.quantize: the student is made from the teacher with teacher.adapter merged in, and"
+                " nothing is merged into quantised weights",
+                "set student.model, or remove student.quantize",
+            )
+        if not student.share_base:
+            return self
+        if teacher is None:
+            raise mistake("student.share_base: there is no [teacher] to share with", "remove it")
+        for key in ("model", "device", "dtype", "quantize"):
+            ours, theirs = getattr(student, key), getattr(teacher, key)
+            if ours != theirs:
+                raise mistake(
+                    f"student.share_base: student.{key} = {ours or 'none'} and teacher.{key} ="
+                    f" {theirs or 'none'} are not one",
+                    f"set student.{key} to the teacher's, or remove student.share_base",
+                )
+        if student.adapter:
+            raise mistake(
+                "student.share_base: student.adapter would be merged into the teacher too",
+                "remove student.adapter, or student.share_base",
+            )
+        return self
+
+    def local(self) -> Profile:
+        """The same without a teacher that a server has: what is loaded on this machine."""
+        return self.model_copy(update={"teacher": None}) if self.teacher and self.teacher.url else self
+
+    def trusts(self, model: str) -> bool:
+        """Whether the Python code that comes with this model of the profile may run."""
+        roles = [role for role in (self.teacher, self.student) if role is not None]
+        return any(role.trust_remote_code for role in roles if role.model == model)
+
     def toml(self) -> str:
         """The whole profile as TOML, defaults included."""
         return tomlkit.dumps(self.model_dump(exclude_none=True))

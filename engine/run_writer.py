@@ -22,6 +22,7 @@ from engine.runs import END_STATES, REQUESTS, Run, process_mark
 log = logging.getLogger(__name__)
 
 _HEARTBEAT_SECONDS = 0.8  # status.json is promised to be at most 1 s old
+_RESERVE_BYTES = 2**15
 
 
 class RunWriter:
@@ -46,6 +47,9 @@ class RunWriter:
             self.generation = run.next_generation()
             self._path = run.events_path(self.generation)
             self._clear_stale_requests()
+            self._clear_leftovers()
+            # Room that is given back at the end: on a disk that is full by then, the run can still say so.
+            files.write_text(self.run.path / ".reserve", " " * _RESERVE_BYTES)
             now = time.time()
             self._status: dict[str, Any] = {
                 "v": 1,
@@ -103,6 +107,7 @@ class RunWriter:
         self._heartbeat_error = None  # if the disk is still full, the next line says so
         told = describe(error) if error else None
         try:
+            (self.run.path / ".reserve").unlink(missing_ok=True)
             self.event("run_end", state=state, step=self._status.get("step"), error=told)
             self._status |= {"state": state, "error": told}
             self._write_status()
@@ -148,6 +153,12 @@ class RunWriter:
             path = self.run.path / "control" / name
             if path.exists() and path.stat().st_mtime < started:
                 self.clear(name)
+
+    def _clear_leftovers(self) -> None:
+        """What engines that were killed had half written; launch.json is a front end's to write."""
+        for leftover in self.run.path.glob(".*.[0-9]*.[0-9]*"):
+            if not leftover.name.startswith(".launch.json."):
+                leftover.unlink(missing_ok=True)
 
     def _append(self, line: bytes) -> None:
         before = os.fstat(self._events).st_size

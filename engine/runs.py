@@ -39,6 +39,7 @@ REQUESTS = frozenset({"stop", "pause"})
 _START_SECONDS = 60.0
 # status.json of a run on another machine (a shared disk) is the only sign of life there is.
 _HEARTBEAT_SECONDS = 30.0
+_LAST_WORDS_BYTES = 2**16  # a run_end event is shorter; the events before it may be hundreds of megabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,9 @@ class Run:
         generations = self.generations()
         if not generations:
             return None
-        lines = self.events_path(generations[-1]).read_bytes().splitlines()[-1:]
+        with self.events_path(generations[-1]).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
+            lines = file.read().splitlines()[-1:]
         try:
             event = json.loads(lines[0]) if lines else {}
         except ValueError:
@@ -280,7 +283,7 @@ def remove(run: Run) -> None:
 def process_mark(pid: int | None = None) -> dict[str, Any]:
     """What tells a process (default: this one) from a later one with the same number."""
     process = psutil.Process(pid)
-    return {"pid": process.pid, "pid_created": process.create_time(), "host": socket.gethostname()}
+    return {"pid": process.pid, "pid_created": _created(process), "host": socket.gethostname()}
 
 
 def is_alive(mark: dict[str, Any]) -> bool:
@@ -289,11 +292,15 @@ def is_alive(mark: dict[str, Any]) -> bool:
         return bool(time.time() - mark.get("updated", 0.0) < _HEARTBEAT_SECONDS)
     try:
         process = psutil.Process(mark["pid"])
-        # The boot time that create_time is counted from moves by a second when the clock is set.
-        same = abs(process.create_time() - mark["pid_created"]) < 2.0
+        same = abs(_created(process) - mark["pid_created"]) < 2.0  # whole seconds on some systems
         return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def _created(process: psutil.Process) -> float:
+    """Seconds from the start of the machine to that of a process: setting the clock does not change them."""
+    return process.create_time() - psutil.boot_time()
 
 
 def _is_locked(run: Run) -> bool:

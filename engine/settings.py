@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_core import PydanticCustomError
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Bits = Literal["8bit", "4bit"]
 MethodName = Literal[
     "sft", "seqkd", "fkd", "rkd", "f-distill", "imitkd", "gkd", "kid", "skl", "srkl", "akl", "taid"
 ]
@@ -46,15 +47,42 @@ class Table(BaseModel):
 
 class Teacher(Table):
     model: str = Field(min_length=1)
-    """The model that teaches: a hub id, a directory, a .gguf file, "package:NAME/FILE" or "run:ID"."""
+    """The model that teaches: a hub id, a directory, a .gguf file, "package:NAME/FILE" or "run:ID"; with
+    teacher.url, the name that the server has for it."""
+    url: str | None = Field(default=None, pattern=r"^https?://[^/@?#\s]+[^@?#\s]*$")
+    """Ask a server for it, such as vLLM at "http://HOST:8000/v1"; left out: it is loaded here."""
+    tokenizer: str | None = Field(default=None, min_length=1)
+    """With url: a hub id or directory whose tokenizer is compared, whole, with the student's."""
+    top_k: int = Field(default=20, ge=1)
+    """With url: tokens that the server names at each place; vLLM allows 20, more with --max-logprobs."""
+    timeout: float = Field(default=60.0, gt=0)
+    """With url: seconds that a request may take before it is tried again."""
+    patience: float = Field(default=600.0, ge=0)
+    """With url: seconds of vain tries after which the run fails; resumed, it goes on."""
+    api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """With url: the environment variable that holds the server's key; the key itself stands in no file."""
     adapter: str | None = None
     """A peft adapter on top of the model: a directory or "run:ID"."""
     dtype: Dtype = "auto"
     """Number format of the weights; auto = bfloat16 where the device has it, else float32."""
     device: str = Field(default="auto", pattern=_DEVICE)
     """Where it runs: auto, cpu, mps, cuda or cuda:N."""
+    quantize: Bits | None = None
+    """Keep its linear layers in 8 or 4 bits (needs the extra quant); an adapter stays beside them."""
     prefix_cache_mb: int = Field(default=1024, ge=0)
     """Memory (MiB) for schemas that it has read, kept from step to step; 0 = none."""
+    trust_remote_code: bool = False
+    """Run the Python code that the model brings along, which can do whatever you can; off: it is refused."""
+
+    @model_validator(mode="after")
+    def _here_or_there(self) -> Teacher:
+        for key in ("adapter", "quantize"):
+            if self.url and getattr(self, key):
+                raise mistake(
+                    f"teacher.{key} contradicts teacher.url: the server loads the model",
+                    f"remove teacher.{key}, and tell the server",
+                )
+        return self
 
 
 class Lora(Table):
@@ -92,8 +120,15 @@ class Student(Table):
     """Number format of the weights; auto = bfloat16 where the device has it, else float32."""
     device: str = Field(default="auto", pattern=_DEVICE)
     """Where it runs: auto, cpu, mps, cuda or cuda:N."""
+    quantize: Bits | None = None
+    """With lora: keep the linear layers under the adapter in 8 or 4 bits (QLoRA; needs the extra quant)."""
+    share_base: bool = False
+    """With lora: teacher and student are one model in memory, in the teacher's number format; teacher.adapter
+    stays beside it."""
     save_merged: bool = False
     """With lora: also save the model with the adapter merged in."""
+    trust_remote_code: bool = False
+    """As teacher.trust_remote_code, for student.model."""
 
     @field_validator("keep_layers")
     @classmethod
@@ -120,6 +155,30 @@ class Student(Table):
             raise mistake(
                 "student.lora would train an adapter on random weights",
                 'remove student.lora, or set student.init = "pretrained"',
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _frozen_stays_frozen(self) -> Student:
+        if self.quantize and self.lora is None:
+            raise mistake(
+                f'student.quantize = "{self.quantize}": quantised weights cannot be trained',
+                "add student.lora, which trains an adapter on them, or remove student.quantize",
+            )
+        if self.quantize and self.adapter:
+            raise mistake(
+                "student.adapter would be merged into quantised weights",
+                "name a model that it is merged into (kid export makes one), or remove student.quantize",
+            )
+        if self.quantize and self.save_merged:
+            raise mistake(
+                "student.save_merged would merge the adapter into quantised weights",
+                "remove it: kid export merges the adapter into the model as it was",
+            )
+        if self.share_base and self.lora is None:
+            raise mistake(
+                "student.share_base: weights that are the teacher's too cannot be trained",
+                "add student.lora, which trains an adapter on them, or remove student.share_base",
             )
         return self
 
@@ -248,6 +307,10 @@ class Train(Table):
     """Seed of data order, masks and random weights."""
     threads: int = Field(default=0, ge=0)
     """CPU threads; 0 = from the cores of this machine."""
+    precision: Literal["auto", "float32", "bfloat16", "fastest"] = "auto"
+    """Passes compute in it; auto = bfloat16 on a GPU, else float32; fastest = also time bfloat16 on a CPU."""
+    measure: bool = True
+    """Begin a long run by timing the ways to compute that this machine has; false = take the usual one."""
     rewrite_every: int = Field(default=50, ge=1)
     """Steps between samples of gold, masked and rewritten tokens in the events."""
     reference_every: int = Field(default=0, ge=0)

@@ -202,7 +202,7 @@ def open_writer(profile: Profile, role: Role, executor: Executor) -> Writer:
         model = load_teacher(profile.teacher)
     else:
         raise ModelError("there is no teacher here", "name one with --teacher, or ask a run's student")
-    encoder = Encoder(load_tokenizer(spec), profile.data)
+    encoder = Encoder(load_tokenizer(spec, profile.trusts(spec)), profile.data)
     return Writer(model, encoder, executor, profile.data.max_answer_tokens, spec)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.errors import KidError
 from engine.profile import Profile
-from kidtui import launch
+from kidtui import launch, preflight
 from kidtui.board import Board
 from kidtui.narrate import count, duration
 
@@ -37,8 +38,16 @@ class Estimate:
     step_ms: float | None
     earlier: str
 
-    def words(self) -> str:
-        """One line: whether it fits, memory by part, steps, time."""
+    def words(self, measured: Mapping[str, Any] | None = None) -> str:
+        """One line: whether it fits, memory by part, steps, time.
+
+        Args:
+            measured: what preflight.measure has found, which knows better.
+        """
+        if measured is not None:
+            told = preflight.words(measured)
+            mark = "✗" if not measured["fits"] else "!" if told[0].startswith("tight") else "✓"
+            return f"{mark} {' · '.join([*told[:2], f'{count(self.steps)} steps, measured', *told[2:]])}"
         needed = self.memory_mb["total"]
         if needed > self.here_mb:
             verdict = "✗ does not fit"

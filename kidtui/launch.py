@@ -182,13 +182,8 @@ def plan(profile: Profile, data_dir: Path | None, command: Sequence[str] = ENGIN
     Raises:
         KidError: as the engine says, with its exit code.
     """
-    request = {
-        "profile": profile.model_dump(mode="json"),
-        "data_dir": str(data_dir.expanduser().absolute()) if data_dir is not None else None,
-    }
-    done = subprocess.run(
-        [*command, "plan"], input=json.dumps(request), capture_output=True, text=True, check=False
-    )
+    request = json.dumps(plan_request(profile, data_dir))
+    done = subprocess.run([*command, "plan"], input=request, capture_output=True, text=True, check=False)
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
@@ -197,6 +192,14 @@ def plan(profile: Profile, data_dir: Path | None, command: Sequence[str] = ENGIN
     if "error" in answer:
         raise described(answer["error"])
     return answer
+
+
+def plan_request(profile: Profile, data_dir: Path | None) -> dict[str, Any]:
+    """A run that is not there, as the engine's `plan` and `preflight` are told of it."""
+    return {
+        "profile": profile.model_dump(mode="json"),
+        "data_dir": str(data_dir.expanduser().absolute()) if data_dir is not None else None,
+    }
 
 
 def _spawn(run: Run, command: Sequence[str], launch: Launch, out: Any, err: Any) -> subprocess.Popen[bytes]:

@@ -33,10 +33,12 @@ def profile_of(run: str | None, model: str | None, teacher: str | None, override
         found = runs.find(typed_path(name) if is_folder else name)
         made = found.profile()
         values = made.model_dump(mode="json", exclude_none=True)
+        origin = made.student if made.student.model else made.teacher
         values["student"] = {
             "model": f"run:{found.id}/{which or 'last'}",
             "dtype": made.student.dtype,
             "device": made.student.device,
+            "trust_remote_code": origin is not None and origin.trust_remote_code,
         }
     if teacher is not None:
         values["teacher"] = {"model": _from_here(teacher)}

@@ -27,7 +27,7 @@ def data_dir() -> Path:
 @pytest.fixture(autouse=True)
 def _own_signals() -> Iterator[None]:
     """A run that is trained in the test's own process takes the signals over: they are given back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

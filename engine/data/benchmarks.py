@@ -8,13 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.data import hub, text_task
-from engine.data.items import fields, plain_name, read_items
+from engine.data.items import fields, holds_lines, plain_name, read_items, read_lines
+from engine.data.lines import LineExamples, stamp_of
 from engine.data.releases import SETS, Source, bases, first_file, inside
 from engine.data.schema import check_file
 from engine.errors import DatabaseError, DataError, nearest
@@ -41,7 +43,8 @@ class Example:
 class DataSet:
     name: str
     """As asked for: `spider/dev`, `demo/train`, `file:/x/y.jsonl`, `hf:OWNER/NAME@dev`."""
-    examples: tuple[Example, ...]
+    examples: Sequence[Example]
+    """Of JSON lines they stay in the file (lines.py)."""
     fingerprint: str
     """sha256 (hex) over the items and the databases' names and sizes."""
     tables: Mapping[str, Any]
@@ -53,6 +56,15 @@ class DataSet:
     def kind(self) -> Literal["sql", "text"]:
         """sql: questions on databases, scored by running SQL. text: prompts, scored by exact match."""
         return "text" if self.contexts else "sql"
+
+    @property
+    def databases(self) -> Mapping[str, Path]:
+        """db_id -> its file, of every database that a question is on; none of a text task."""
+        if self.kind == "text":
+            return {}
+        if isinstance(self.examples, LineExamples):
+            return self.examples.databases
+        return {example.db_id: example.database for example in self.examples}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +105,7 @@ def load(spec: str, data_dir: Path | None = None, databases: Path | None = None)
     dataset = read(place)
     if dataset.kind == "text":
         return dataset
-    files = {example.db_id: example.database for example in dataset.examples}
+    files = dataset.databases
     missing = [db_id for db_id, file in files.items() if not file.is_file()]
     if missing:
         item = next(example.index for example in dataset.examples if example.db_id == missing[0])
@@ -149,40 +161,90 @@ def read(place: Place) -> DataSet:
     """
     if text_task.is_text(place.spec):
         return _read_texts(place)
-    if isinstance(place.items, hub.Reference):
-        stored = list(hub.read(place.items))
-    else:
-        stored = [pair for file in place.items if file.is_file() for pair in read_items(file)]
-    rows = [fields(item, where, place.source.questions) for where, item in stored]
-    if not rows:
+    found: dict[str, Path] = {}
+    expected: dict[str, Path] = {}
+
+    def make(index: int, row: dict[str, str]) -> Example:
+        db_id = row["db_id"]
+        if db_id not in expected:
+            if file := place.database(db_id):
+                found[db_id] = file
+            expected[db_id] = file or place.databases[0] / db_id / f"{db_id}.sqlite"
+        return Example(index, database=expected[db_id], **row)
+
+    def check(item: Any, where: str) -> dict[str, str]:
+        return fields(item, where, place.source.questions)
+
+    examples, digest = _examples(place, check, make, expected, "[[")
+    if not examples:
         where = f" in {place.items[0]}" if isinstance(place.items, tuple) else ""
         raise DataError(f"{place.spec} is empty: no items{where}", "fetch it again")
-    names = dict.fromkeys(row["db_id"] for row in rows)
-    files = {db_id: place.database(db_id) for db_id in names}
-    found = {db_id: file for db_id, file in files.items() if file is not None}
-    expected = {db_id: place.databases[0] / db_id / f"{db_id}.sqlite" for db_id in files} | found
     entries = read_tables(place.tables)
     tables = {db_id: entries[db_id] for db_id in found if db_id in entries}
-    examples = tuple(Example(index, database=expected[row["db_id"]], **row) for index, row in enumerate(rows))
     sizes = {db_id: file.stat().st_size for db_id, file in sorted(found.items())}
-    contents = json.dumps([rows, sizes, tables], sort_keys=True)
-    return DataSet(place.spec, examples, hashlib.sha256(contents.encode()).hexdigest(), tables)
+    rest = "".join(f", {json.dumps(each, sort_keys=True)}" for each in (sizes, tables))
+    digest.update(f"]{rest}]".encode())
+    return DataSet(place.spec, examples, digest.hexdigest(), tables)
 
 
 def _read_texts(place: Place) -> DataSet:
     assert isinstance(place.items, tuple)
-    (file,) = place.items
-    rows = [text_task.fields(item, where) for where, item in read_items(file, column="prompt")]
-    if not rows:
-        raise DataError(f"{place.spec} is empty: no items in {file}", "give one prompt and completion a line")
-    names = [text_task.context_name(row["context"]) for row in rows]
-    examples = tuple(
-        Example(index, name, row["prompt"], row["completion"], Path(name))
-        for index, (name, row) in enumerate(zip(names, rows, strict=True))
-    )
-    fingerprint = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
-    contexts = {name: row["context"] for name, row in zip(names, rows, strict=True)}
-    return DataSet(place.spec, examples, fingerprint, {}, contexts)
+    contexts: dict[str, str] = {}
+
+    def make(index: int, row: dict[str, str]) -> Example:
+        name = text_task.context_name(row["context"])
+        contexts.setdefault(name, row["context"])
+        return Example(index, name, row["prompt"], row["completion"], Path(name))
+
+    examples, digest = _examples(place, text_task.fields, make, {}, "[", column="prompt")
+    if not examples:
+        raise DataError(
+            f"{place.spec} is empty: no items in {place.items[0]}", "give one prompt and completion a line"
+        )
+    digest.update(b"]")
+    return DataSet(place.spec, examples, digest.hexdigest(), {}, contexts)
+
+
+def _examples(
+    place: Place,
+    check: Callable[[Any, str], dict[str, str]],
+    make: Callable[[int, dict[str, str]], Example],
+    databases: Mapping[str, Path],
+    opening: str,
+    column: str = "db_id",
+) -> tuple[Sequence[Example], Any]:
+    """The examples, and the hash so far of `opening` and their rows as JSON.
+
+    Args:
+        check: an item's fields; it is told of the place, for a message.
+        make: an example of its index and fields.
+        databases: what `make` fills.
+        opening: JSON that stands before the first row.
+    """
+    digest = hashlib.sha256(opening.encode())
+
+    def checked(number: int, item: Any, where: str) -> dict[str, str]:
+        row = check(item, where)
+        digest.update((", " if number else "").encode() + json.dumps(row, sort_keys=True).encode())
+        return row
+
+    if isinstance(place.items, hub.Reference):
+        stored: Iterable[tuple[str, Any]] = hub.read(place.items)
+    elif len(place.items) == 1 and holds_lines(file := place.items[0]):
+        stamp, starts = stamp_of(file), array("q")
+        for start, where, item in read_lines(file):
+            make(len(starts), checked(len(starts), item, where))
+            starts.append(start)
+
+        def again(index: int, item: Any) -> Example:
+            return make(index, check(item, f"{file}, item {index}"))
+
+        examples = LineExamples(file, stamp, starts, range(len(starts)), again, databases)
+        return examples, digest
+    else:
+        stored = (pair for file in place.items if file.is_file() for pair in read_items(file, column))
+    rows = (checked(number, item, where) for number, (where, item) in enumerate(stored))
+    return tuple(make(index, row) for index, row in enumerate(rows)), digest
 
 
 def limited(data: DataSet, limit: int, seed: int) -> DataSet:
@@ -193,6 +255,8 @@ def limited(data: DataSet, limit: int, seed: int) -> DataSet:
     if not limit or limit >= len(data.examples):
         return data
     chosen = sorted(random.Random(seed).sample(range(len(data.examples)), limit))
+    if isinstance(data.examples, LineExamples):
+        return replace(data, examples=data.examples.only(chosen))
     return replace(data, examples=tuple(data.examples[index] for index in chosen))
 
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from engine import files, paths
 from engine.data.benchmarks import DataSet, Example, find_database, tables_entry
 from engine.data.items import read_items
+from engine.data.lines import LineExamples
 from engine.errors import DatabaseError, DataError
 from engine.sql.text import normalise
 
@@ -158,10 +159,11 @@ def extended(data: DataSet, added: Sequence[Example]) -> DataSet:
     tables = {db_id: entry for db_id, entry in entries.items() if entry}
     rows = [[e.db_id, e.question, e.query, e.evidence, e.database.stat().st_size] for e in added]
     contents = json.dumps([data.fingerprint, rows, tables], sort_keys=True)
+    own = data.examples
     return replace(
         data,
         name=f"{data.name} and corrections",
-        examples=(*data.examples, *added),
+        examples=own.extended(added) if isinstance(own, LineExamples) else (*own, *added),
         fingerprint=hashlib.sha256(contents.encode()).hexdigest(),
         tables={**data.tables, **tables},
     )

@@ -7,7 +7,7 @@ In a folder of files, each file is a split and gives it its name: `dev.json`, or
 `train-00000-of-00002.parquet` and so on. They lie in the folder itself or in its `data` folder.
 A set with one split needs no @SPLIT. Rows are those of engine/data/items.py.
 
-`datasets` is imported here and nowhere else, inside functions: it takes a second.
+`datasets` is imported inside functions: it takes a second.
 """
 
 from __future__ import annotations

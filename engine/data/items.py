@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -14,6 +15,7 @@ from engine.errors import DataError
 from engine.sql.text import normalise
 
 _QUOTING = 'commas separate cells; put a text with a comma in "quotes", and double a quote in it'
+_MEND = "JSON, JSON lines and CSV are read, in UTF-8; hf:FOLDER reads parquet files"
 _LONGEST_NAME = 200  # characters; with `.sqlite` behind it still a file's name
 
 
@@ -26,17 +28,50 @@ def read_items(file: Path, column: str = "db_id") -> Iterator[tuple[str, Any]]:
     Raises:
         DataError: the file cannot be read, or is malformed.
     """
-    text = files.read_text(
-        file, "the items", "JSON, JSON lines and CSV are read, in UTF-8; hf:FOLDER reads parquet files"
-    )
+    if holds_lines(file):
+        yield from ((place, item) for _, place, item in read_lines(file))
+        return
+    text = files.read_text(file, "the items", _MEND)
     if file.suffix.lower() == ".csv":
         yield from _csv_rows(text, file, column)
-    elif text.lstrip().startswith("["):
-        yield from ((f"{file}, item {i}", item) for i, item in enumerate(_parse(text, file, 1)))
     else:
-        for number, line in enumerate(text.split("\n"), 1):
-            if line.strip():
-                yield f"{file}, line {number}", _parse(line, file, number)
+        yield from ((f"{file}, item {i}", item) for i, item in enumerate(parse(text, file, 1)))
+
+
+def holds_lines(file: Path) -> bool:
+    """Whether a file holds JSON lines: it is no CSV, and begins with no list. An unreadable one does not."""
+    if file.suffix.lower() == ".csv":
+        return False
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(3).removeprefix(codecs.BOM_UTF8)
+            while head.isspace():
+                head = stream.read(4096)
+    except OSError:
+        return False
+    return not head.lstrip().startswith(b"[")
+
+
+def read_lines(file: Path) -> Iterator[tuple[int, str, Any]]:
+    """(where its line begins, in bytes; place; item) of JSON lines, with one of them in memory at a time.
+
+    Raises:
+        DataError: the file cannot be read, or is malformed.
+    """
+    start = 0
+    try:
+        with file.open("rb") as stream:
+            for number, line in enumerate(stream, 1):
+                text = line.decode("utf-8" if start else "utf-8-sig").strip()
+                if text:
+                    yield start, f"{file}, line {number}", parse(text, file, number)
+                start += len(line)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8 text (byte {start + error.start})", _MEND) from error
+    except OSError as error:
+        raise DataError(
+            f"cannot read the items {file}: {error.strerror}", "check the path and its permissions"
+        ) from error
 
 
 def fields(item: Any, place: str, questions: Sequence[str] = ("question",)) -> dict[str, str]:
@@ -114,7 +149,12 @@ def _csv_rows(text: str, file: Path, column: str) -> Iterator[tuple[str, dict[st
         raise DataError(f"{file}, line {reader.reader.line_num}: not CSV ({error})", _QUOTING) from error
 
 
-def _parse(text: str, file: Path, first_line: int) -> Any:
+def parse(text: str, file: Path, first_line: int) -> Any:
+    """What JSON says.
+
+    Raises:
+        DataError: it is none; file and line are named.
+    """
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

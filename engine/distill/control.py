@@ -19,12 +19,16 @@ class StopRequested(Exception):
 
 
 class Control:
-    """Signals and the run's control folder. The first SIGTERM or SIGINT asks, the second ends at once."""
+    """Signals and the run's control folder. The first signal asks, the second ends at once.
+
+    SIGHUP: the terminal closes in which the engine was started by hand. Under nohup it stays ignored.
+    """
 
     def __init__(self, writer: RunWriter) -> None:
         self._writer = writer
         self._signalled_at: float | None = None
-        for name in (signal.SIGTERM, signal.SIGINT):
+        hang_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+        for name in (signal.SIGTERM, signal.SIGINT, *hang_up):
             signal.signal(name, self._on_signal)
 
     def check(self) -> None:

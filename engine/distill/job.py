@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 
 from engine.data import benchmarks, corrections, text_task
 from engine.data.benchmarks import DataSet
@@ -21,6 +21,7 @@ from engine.distill.objective import Objective
 from engine.distill.ranks import Ranks, joined
 from engine.distill.teacher_text import Answers, Writing, teacher_text
 from engine.distill.trainer import Trainer
+from engine.distill.ways import Choice, Way, kept_choice, other_ways, usual_way
 from engine.errors import DataError, KidError
 from engine.evaluation import report
 from engine.evaluation.scorer import Scorer
@@ -28,7 +29,10 @@ from engine.models.encode import Encoder, Item
 from engine.models.locate import fingerprint
 from engine.models.pair import Pair, build_pair
 from engine.models.prefix import Form, choose_form
+from engine.models.quantize import num_parameters
 from engine.models.save import save_student
+from engine.models.served import ServedTeacher
+from engine.models.stored_items import StoredItems, place, write
 from engine.models.threads import set_threads
 from engine.profile import Profile
 from engine.run_writer import RunWriter, SilentWriter
@@ -59,6 +63,15 @@ def train(run: Run) -> None:
             writer.finish("done")
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What a run works with."""
+
+    pair: Pair
+    scorer: Scorer
+    trainer: Trainer
+
+
 @dataclass
 class Job:
     """A run's work, phase by phase. Each phase is skipped where a former generation did it."""
@@ -72,17 +85,9 @@ class Job:
         profile = self.directory.profile()
         self.writer.update(state="running", phase="loading")
         self.writer.event("phase", name="loading", done=0, total=0)
-        train_set, eval_set = load_data(profile, self.directory.info().get("data_dir"))
-        set_threads(profile, self.ranks.num_here)
-        torch.manual_seed(profile.train.seed)
-        pair = build_pair(profile)
-        encoder = Encoder(pair.tokenizer, profile.data)
-        for data in (train_set, eval_set):
-            encoder.add(data)
-        scorer = Scorer(self.directory, self.writer, self.control, encoder, eval_set, profile.eval,
-                        profile.data.max_answer_tokens)  # fmt: skip
-        items = self._items(encoder, train_set, profile)
-        trainer = self._trainer(profile, pair, encoder, items, scorer)
+        data = load_data(profile, self.directory.info().get("data_dir"))
+        made = self.prepare(profile, data)
+        pair, scorer, trainer = made.pair, made.scorer, made.trainer
         counts = parameter_counts(pair)
         self.writer.event(
             "run_start",
@@ -90,7 +95,7 @@ class Job:
             method=profile.method.name,
             total_steps=trainer.total_steps,
             steps_per_epoch=trainer.plan.steps_per_epoch,
-            num_examples=len(items),
+            num_examples=len(trainer.items),
             parameters=counts,
         )
         self.writer.update(total_steps=trainer.total_steps)
@@ -98,6 +103,7 @@ class Job:
         if profile.eval.before:
             self.ranks.on_main(lambda: self._score_before(pair, scorer))
         trainer.restore()
+        self._take_fastest_way(trainer, profile)
         self.writer.update(phase="training")
         trainer.train()
 
@@ -106,18 +112,58 @@ class Job:
             scores = scorer.score(pair.student, "student")
             if scores.ex > trainer.progress.best_ex:
                 self._save(pair, profile, "best")
-            report.write(self.directory, profile, scorer, trainer.progress, counts, (train_set, eval_set))
+            report.write(self.directory, profile, scorer, trainer.progress, counts, data)
 
         self.ranks.on_main(conclude)
 
+    def prepare(self, profile: Profile, data: tuple[DataSet, DataSet]) -> Prepared:
+        """Loads the models and makes all that trains and scores them.
+
+        Args:
+            data: training set and evaluation set.
+
+        Raises:
+            KidError: a model cannot be loaded, or nothing of the training set can be learnt.
+        """
+        set_threads(profile, self.ranks.num_here)
+        torch.manual_seed(profile.train.seed)
+        pair = build_pair(profile)
+        if isinstance(pair.teacher, ServedTeacher):
+            self._meet(pair.teacher, pair.tokenizer)
+        encoder = Encoder(pair.tokenizer, profile.data)
+        for one in data:
+            encoder.add(one)
+        scorer = Scorer(self.directory, self.writer, self.control, encoder, data[1], profile.eval,
+                        profile.data.max_answer_tokens)  # fmt: skip
+        items = self._items(encoder, data[0], profile)
+        return Prepared(pair, scorer, self._trainer(profile, pair, encoder, items, scorer))
+
+    def _meet(self, teacher: ServedTeacher, tokenizer: Any) -> None:
+        """Asks a served teacher for the first time."""
+        teacher.endpoint.warn = lambda message: self.writer.event("warning", message=message)
+        if self.ranks.size == 1:  # of several processes none can stop by itself
+            teacher.endpoint.check = self.control.check
+        teacher.require_same_tokens(tokenizer)
+
     def _score_before(self, pair: Pair, scorer: Scorer) -> None:
-        if pair.teacher is not None:
-            scorer.score(pair.teacher, "teacher")
+        if pair.local_teacher is not None:
+            scorer.score(pair.local_teacher, "teacher")
+        elif pair.teacher is not None:
+            self.writer.event("warning", message="eval.before: a served teacher is not scored")
         scorer.score(pair.student, "student_before")
 
-    def _items(self, encoder: Encoder, data: DataSet, profile: Profile) -> list[Item]:
+    def _items(self, encoder: Encoder, data: DataSet, profile: Profile) -> StoredItems:
         """The training items; those with over-long answers are left out, which is said once."""
-        kept = fitting_items(encoder, data, profile)
+
+        def progress(done: int, total: int) -> None:
+            self.writer.event("phase", name="tokenising", done=done, total=total)
+            self.writer.update(phase="tokenising")
+            self.control.check()
+
+        path, longest = place(encoder, data, profile), profile.data.max_answer_tokens
+        self.ranks.on_main(lambda: write(path, encoder, data, longest, progress))
+        write(path, encoder, data, longest)  # where another machine has a cache of its own
+        kept = StoredItems(path)
         total = len(data.examples)
         if len(kept) < total:
             self.writer.event(
@@ -130,29 +176,30 @@ class Job:
                 f"no example of {data.name} has an answer of at most {profile.data.max_answer_tokens} tokens",
                 "raise data.max_answer_tokens",
             )
-        if unwritable := encoder.num_unwritable(kept):
+        if kept.num_unwritable:
             self.writer.event(
                 "warning",
-                message=f"{unwritable} of {len(kept)} training answers hold what the tokenizer cannot write "
-                "(to T5's, '<' is unknown): the student cannot learn to write it either",
+                message=f"{kept.num_unwritable} of {len(kept)} training answers hold what the tokenizer "
+                "cannot write (to T5's, '<' is unknown): the student cannot learn to write it either",
             )
-        if encoder.prompter.dropped:
-            first, what = next(iter(encoder.prompter.dropped.items()))
+        if kept.notes:
+            first, what = next(iter(kept.notes.items()))
             self.writer.event(
                 "warning",
-                message=f"prompts on {len(encoder.prompter.dropped)} databases or contexts are cut to "
+                message=f"prompts on {len(kept.notes)} databases or contexts are cut to "
                 f"data.max_prompt_tokens = {profile.data.max_prompt_tokens}; {Path(first).stem}: {what}",
             )
+        for database in data.databases.values():
+            encoder.prefix(database)  # what is wrong with one shows now
         return kept
 
     def _trainer(
-        self, profile: Profile, pair: Pair, encoder: Encoder, items: list[Item], scorer: Scorer
+        self, profile: Profile, pair: Pair, encoder: Encoder, items: StoredItems, scorer: Scorer
     ) -> Trainer:
         if profile.train.activation_checkpointing:
             pair.student.activation_checkpointing_enable({"use_reentrant": False})
             if profile.student.lora:
                 pair.student.enable_input_require_grads()
-        accelerator = make_accelerator(pair)
         rewrites = "imperfect" in METHODS[profile.method.name].sources
         mask_id = choose_mask_token(pair.tokenizer, profile.method.mask_token) if rewrites else encoder.pad_id
         plan = make_plan(items, profile)
@@ -169,11 +216,13 @@ class Job:
             vocabulary=common_vocabulary(pair),
             teacher_text=self.ranks.on_main(lambda: self._teacher_text(profile, pair, encoder, items, plan)),
             student_form=self._form(profile, pair.student, "student"),
-            teacher_form=self._form(profile, pair.teacher, "teacher") if pair.teacher else "cached",
+            teacher_form="cached"
+            if pair.local_teacher is None
+            else self._form(profile, pair.local_teacher, "teacher"),
             teacher_prefix_bytes=profile.teacher.prefix_cache_mb * 2**20 if profile.teacher else 0,
             normalise=profile.train.normalise,
-            autocast=accelerator.autocast,
         )
+        self._usual_way(objective, profile).take(objective)
         return Trainer(
             objective,
             items,
@@ -190,7 +239,7 @@ class Job:
         )
 
     def _teacher_text(
-        self, profile: Profile, pair: Pair, encoder: Encoder, items: list[Item], plan: Plan
+        self, profile: Profile, pair: Pair, encoder: Encoder, items: Sequence[Item], plan: Plan
     ) -> Answers:
         """The teacher's answers, where the method learns from them, to the examples that training reaches."""
         if "teacher" not in METHODS[profile.method.name].sources:
@@ -206,7 +255,7 @@ class Job:
         writing = Writing(
             pair.teacher,
             encoder,
-            fingerprint(profile.teacher.model, profile.teacher.adapter),
+            fingerprint(profile.teacher.model, profile.teacher.adapter) + (profile.teacher.quantize or ""),
             0.0 if profile.method.name == "seqkd" else profile.method.temperature,
             profile.train.seed,
             profile.data.max_answer_tokens,
@@ -233,6 +282,23 @@ class Job:
         if reason:
             self.writer.event("warning", message=f"{role}: every question runs its whole prompt: {reason}")
         return form
+
+    def _usual_way(self, objective: Objective, profile: Profile) -> Way:
+        return usual_way(objective.student_form, objective.teacher_form, objective.device, profile.train)
+
+    def _take_fastest_way(self, trainer: Trainer, profile: Profile) -> None:
+        objective = trainer.objective
+        usual = self._usual_way(objective, profile)
+        timed = profile.train.measure and not isinstance(objective.teacher, ServedTeacher)
+        others = other_ways(usual, objective.device, profile.train) if timed and self.ranks.size == 1 else []
+
+        def choose() -> Choice:
+            self.writer.update(phase="measuring")
+            return trainer.choose_way(usual, others)
+
+        choice = self.ranks.on_main(lambda: kept_choice(self.directory.path, choose))
+        choice.way.take(objective)
+        self.writer.event("way", **asdict(choice.way), measured=choice.measured)
 
     def _save(self, pair: Pair, profile: Profile, name: str) -> None:
         save_student(pair, self.directory.path / "student" / name, merged=profile.student.save_merged)
@@ -262,10 +328,10 @@ def fitting_items(encoder: Encoder, data: DataSet, profile: Profile) -> list[Ite
     return [item for item in encoder.items(data) if len(item.answer) <= profile.data.max_answer_tokens]
 
 
-def make_plan(items: list[Item], profile: Profile) -> Plan:
+def make_plan(items: StoredItems, profile: Profile) -> Plan:
     return Plan(
-        [str(item.database) for item in items],
-        [item.length for item in items],
+        items.numbers,
+        items.lengths,
         profile.train.questions_per_database,
         profile.train.databases_per_step,
         profile.train.batching,
@@ -296,24 +362,14 @@ def choose_mask_token(tokenizer: Any, named: str | None) -> int:
 
 def common_vocabulary(pair: Pair) -> int:
     """Ids below this are tokens to tokenizer, student and teacher; those above are padding rows of one."""
-    models = [model for model in (pair.student, pair.teacher) if model is not None]
+    models = [model for model in (pair.student, pair.local_teacher) if model is not None]
     return min(len(pair.tokenizer), *(model.config.vocab_size for model in models))
 
 
 def parameter_counts(pair: Pair) -> dict[str, int]:
-    def count(model: Any) -> int:
-        return sum(parameter.numel() for parameter in model.parameters())
-
     trained = sum(value.numel() for value in pair.student.parameters() if value.requires_grad)
     return {
-        "teacher": count(pair.teacher) if pair.teacher is not None else 0,
-        "student": count(pair.student),
+        "teacher": num_parameters(pair.local_teacher) if pair.local_teacher is not None else 0,
+        "student": num_parameters(pair.student),
         "trainable": trained,
     }
-
-
-def make_accelerator(pair: Pair) -> Accelerator:
-    """accelerate's view of the student's device: bfloat16 autocast on a GPU, plain float32 on a CPU."""
-    device = next(pair.student.parameters()).device
-    precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "no"
-    return Accelerator(cpu=device.type == "cpu", mixed_precision=precision)

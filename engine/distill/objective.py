@@ -24,33 +24,15 @@ from engine.distill.divergences import entropy, measures
 from engine.distill.imperfect import Rewriter
 from engine.distill.methods import METHODS, Divergence, Method, choose_divergence
 from engine.distill.rollin import RollIn, Row
+from engine.distill.step_result import StepResult
 from engine.distill.stopwatch import Stopwatch
 from engine.distill.taid import TaidSchedule
 from engine.models.encode import Item
 from engine.models.kept_prefixes import KeptPrefixes
 from engine.models.prefix import Form, Prefix, open_prefixes
 from engine.models.rows import Rows
-
-
-@dataclass
-class StepResult:
-    """What one optimizer step saw. Losses are means over the step's trained tokens.
-
-    num_recovered: rows in which the student guessed every masked token right; None without rewriting.
-    sample: one rewritten answer, token by token (imperfect.Imperfect.sample), where it was asked for.
-    measures: mean of every divergence (divergences.measures), where they were asked for.
-    """
-
-    num_tokens: int
-    num_rows: int
-    loss_kd: float = 0.0
-    loss_mle: float = 0.0
-    loss: float = 0.0
-    num_recovered: int | None = None
-    tokens_useful: int = 0
-    tokens_computed: int = 0
-    sample: dict[str, Any] = field(default_factory=dict)
-    measures: dict[str, float] = field(default_factory=dict)
+from engine.models.served import ServedPrefix
+from engine.models.topk import TopK
 
 
 class Objective:
@@ -100,7 +82,9 @@ class Objective:
         self.banned = torch.tensor(sorted(set(banned)), device=self.device)
         self.student_form = student_form
         self.databases_per_pass = databases_per_pass
+        self.teacher_form = teacher_form
         self.teacher_prefixes = KeptPrefixes(teacher, teacher_form, teacher_prefix_bytes)
+        self._teacher_prefix_bytes = teacher_prefix_bytes
         self.normalise = normalise
         self.autocast = autocast
         self.stopwatch = Stopwatch(self.device)
@@ -165,6 +149,14 @@ class Objective:
         with self.stopwatch.part("sample"), self.autocast():
             return rows()
 
+    def compute(
+        self, student_form: Form, teacher_form: Form, databases_per_pass: int, bfloat16: bool
+    ) -> None:
+        """Computes another way from here on: see the arguments; `bfloat16`: by autocast."""
+        self.student_form, self.databases_per_pass = student_form, databases_per_pass
+        self.teacher_prefixes = KeptPrefixes(self.teacher, teacher_form, self._teacher_prefix_bytes)
+        self.autocast = lambda: torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16)
+
     def settle(self, result: StepResult, progress: float) -> None:
         """After an optimizer step was taken: moves what the method carries from step to step."""
         if self.settings.name == "taid":
@@ -228,19 +220,21 @@ class _Step:
         self.result.tokens_useful += lengths
         self.result.tokens_computed += lengths if made.student_form == "cached" else 0
 
-    def _learn(self, prefix: Prefix, teacher: Prefix | None, chunk: Chunk) -> None:
+    def _learn(self, prefix: Prefix, teacher: Prefix | ServedPrefix | None, chunk: Chunk) -> None:
         gold_logits, context = None, chunk.context
         if "imperfect" in self.method.sources:
             if self.settings.mle_context == "gold":
                 with self.stopwatch.part("student"):
                     gold_logits = prefix.logits(chunk.context)
             context = self._rewrite(prefix, chunk, gold_logits)
-        teacher_logits = self._teach(teacher, context) if teacher is not None else None
+        taught = self._teach(teacher, context) if teacher is not None else None
+        if isinstance(taught, TopK):
+            self._add("teacher_tail_mass", (taught.tail_mass() * chunk.weights).sum())
         with self.stopwatch.part("student"):
             logits = _student_logits(prefix, chunk.context, context, gold_logits)
             read = [logits] if gold_logits is None else [logits, gold_logits]
             gradients = gradients_by_parts(
-                read, lambda part, found: self._loss(chunk, part, found[0], found[-1], teacher_logits)
+                read, lambda part, found: self._loss(chunk, part, found[0], found[-1], taught)
             )
         with self.stopwatch.part("backward"):
             torch.autograd.backward(read, gradients)
@@ -257,13 +251,13 @@ class _Step:
             self.result.sample = imperfect.sample(chunk.rows[0])
         return imperfect.rows
 
-    def _teach(self, teacher: Prefix, context: Rows) -> Tensor:
+    def _teach(self, teacher: Prefix | ServedPrefix, context: Rows) -> Tensor | TopK:
         made = self.objective
         with self.stopwatch.part("teacher"), torch.no_grad():
             return teacher.logits(context.to(made.teacher.device)).to(made.device)
 
     def _loss(
-        self, chunk: Chunk, part: slice, logits: Tensor, mle_logits: Tensor, teacher_logits: Tensor | None
+        self, chunk: Chunk, part: slice, logits: Tensor, mle_logits: Tensor, taught: Tensor | TopK | None
     ) -> Tensor:
         """What some of the chunk's places add to the step's loss. All logits but the teacher's are theirs."""
         loss = logits.new_zeros((), dtype=torch.float32)
@@ -272,7 +266,7 @@ class _Step:
             loss_mle = (mle * chunk.mle_weights[part]).sum()
             self._add("loss_mle", loss_mle)
             loss = loss + self.mle_weight * loss_mle
-        pair = None if teacher_logits is None else _common(logits, teacher_logits[part])
+        pair = None if taught is None else _common(logits, taught[part])
         if self.divergence and pair:
             loss_kd = (self.divergence(*pair) * chunk.weights[part]).sum()
             self._add("loss_kd", loss_kd)
@@ -336,7 +330,9 @@ def _student_logits(prefix: Prefix, gold: Rows, context: Rows, gold_logits: Tens
     return gold_logits.index_put((kept.nonzero()[:, 0],), fresh.to(gold_logits.dtype))
 
 
-def _common(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+def _common(student: Tensor, teacher: Tensor | TopK) -> tuple[Tensor, Tensor]:
     """Both over the ids that both have: vocabularies of a family differ in padding rows."""
+    if isinstance(teacher, TopK):
+        return student, teacher.against(student)
     size = min(student.shape[-1], teacher.shape[-1])
     return student[:, :size], teacher[:, :size]

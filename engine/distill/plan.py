@@ -6,17 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from engine.data import corrections
 from engine.distill.job import fitting_items, load_data, make_plan
 from engine.distill.methods import METHODS
 from engine.models.encode import Encoder
-from engine.models.kind import is_encoder_decoder, model_class
+from engine.models.kind import from_config, is_encoder_decoder
 from engine.models.load import load_config, load_tokenizer
-from engine.models.memory import count_parameters
+from engine.models.memory import count_bytes, count_parameters
 from engine.models.pair import add_lora, choose_dtype, require_one_kind, student_spec
+from engine.models.quantize import weight_bytes
 from engine.models.shrink import keep_layers
+from engine.models.stored_items import StoredItems, place, write
 from engine.profile import Profile
 from engine.settings import Teacher
 
@@ -33,24 +36,27 @@ def plan(request: dict[str, Any]) -> dict[str, Any]:
         parameters (teacher, student, trainable), memory_mb (by part, and total), steps,
         steps_per_epoch, examples, and how many of them are corrections.
     """
-    profile = Profile.model_validate(request["profile"])
+    profile = Profile.model_validate(request["profile"]).local()
     data_dir = request.get("data_dir")
     train_set, _ = load_data(profile, data_dir)
     require_one_kind(profile)
     corrected = corrections.asked_for(profile.data, Path(data_dir) if data_dir else None)
-    encoder = Encoder(load_tokenizer(student_spec(profile)), profile.data)
+    spec = student_spec(profile)
+    encoder = Encoder(load_tokenizer(spec, profile.trusts(spec)), profile.data)
     encoder.add(train_set)
-    items = fitting_items(encoder, train_set, profile)
+    path = place(encoder, train_set, profile)
+    write(path, encoder, train_set, profile.data.max_answer_tokens)
+    items = StoredItems(path)
     cut = make_plan(items, profile)
-    teacher = count_parameters(load_config(profile.teacher.model)) if profile.teacher else 0
-    student, trainable, config = _student(profile)
-    read = sum(len(encoder.prefix(database)) for database in {item.database for item in items})
+    teacher = count_parameters(_config(profile.teacher)) if profile.teacher else 0
+    student, student_bytes, trainable, config = _student(profile)
+    prefixes = np.array([len(encoder.prefix(Path(database))) for database in items.databases], int)
     distils = METHODS[profile.method.name].divergence is not None
-    kept = _kept_prefixes(profile.teacher, read) if profile.teacher and distils else 0
-    longest = max((len(encoder.prefix(item.database)) + item.length for item in items), default=0)
+    kept = _kept_prefixes(profile.teacher, int(prefixes.sum())) if profile.teacher and distils else 0
+    longest = int((prefixes[items.numbers] + np.asarray(items.lengths)).max(initial=0))
     return {
         "parameters": {"teacher": teacher, "student": student, "trainable": trainable},
-        "memory_mb": _memory(profile, teacher, kept, student, trainable, longest, config),
+        "memory_mb": _memory(profile, kept, student_bytes, trainable, longest, config),
         "steps": cut.total_steps(profile.train.epochs, profile.train.max_steps),
         "steps_per_epoch": cut.steps_per_epoch,
         "examples": len(items),
@@ -59,23 +65,34 @@ def plan(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _student(profile: Profile) -> tuple[int, int, Any]:
-    """Parameters of the student, how many of them are trained, and its configuration."""
-    config = load_config(student_spec(profile))
+def _student(profile: Profile) -> tuple[int, int, int, Any]:
+    """Parameters of the student, their bytes, how many are trained, and its configuration."""
+    spec = student_spec(profile)
+    config = load_config(spec, profile.trusts(spec))
     with torch.device("meta"):
-        model = model_class(config).from_config(config)
+        model = from_config(config)
         if profile.student.keep_layers:
             model = keep_layers(model, profile.student.keep_layers)
         size = sum(parameter.numel() for parameter in model.parameters())
+        num_bytes = weight_bytes(model, choose_dtype(profile.student, trained=True), profile.student.quantize)
         if profile.student.lora:
             model = add_lora(model, profile.student)
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    return size, trained, model.config
+    return size, 0 if profile.student.share_base else num_bytes, trained, model.config
+
+
+def _config(teacher: Teacher) -> Any:
+    return load_config(teacher.model, teacher.trust_remote_code)
+
+
+def _teacher_bytes(teacher: Teacher) -> int:
+    dtype = choose_dtype(teacher, trained=False)
+    return count_bytes(_config(teacher), dtype, teacher.quantize)
 
 
 def _kept_prefixes(teacher: Teacher, num_tokens: int) -> int:
     """Bytes of the teacher's keys and values of so many tokens, within what it may keep."""
-    config = load_config(teacher.model)
+    config = _config(teacher)
     if is_encoder_decoder(config):
         return 0
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
@@ -85,21 +102,21 @@ def _kept_prefixes(teacher: Teacher, num_tokens: int) -> int:
 
 
 def _memory(
-    profile: Profile, teacher: int, kept: int, student: int, trainable: int, longest: int, config: Any
+    profile: Profile, kept: int, student_bytes: int, trainable: int, longest: int, config: Any
 ) -> dict[str, int]:
     """MiB by part. Activations are a rule of thumb: rows of the longest length, all layers kept.
 
     An encoder–decoder runs the whole prompt of every question, but through its encoder, which has no head.
     """
-    weights = teacher * choose_dtype(profile.teacher, trained=False).itemsize if profile.teacher else 0
+    teacher_bytes = _teacher_bytes(profile.teacher) if profile.teacher else 0
     rows = profile.train.questions_per_database
     in_layers = config.num_hidden_layers * config.hidden_size * 34
     per_token = in_layers + 6 * config.vocab_size * 4
     prompts = rows * longest * in_layers if is_encoder_decoder(config) else longest * per_token
     parts = {
-        "teacher": weights // _MIB,
+        "teacher": teacher_bytes // _MIB,
         "teacher_prefixes": kept // _MIB,
-        "student": student * choose_dtype(profile.student, trained=True).itemsize // _MIB,
+        "student": student_bytes // _MIB,
         "gradients_and_optimizer": 12 * trainable // _MIB,
         "activations": (prompts + rows * profile.data.max_answer_tokens * per_token) // _MIB,
     }

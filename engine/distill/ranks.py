@@ -21,8 +21,8 @@ from torch import Tensor
 
 from engine.distill.control import StopRequested
 from engine.distill.lifeline import Door, Lifeline, knock
-from engine.distill.objective import StepResult
 from engine.distill.shares import deal, merged, weights
+from engine.distill.step_result import StepResult
 from engine.distill.stopwatch import Stopwatch
 from engine.errors import KidError, UsageError, describe, described
 from engine.models.encode import Item

@@ -41,8 +41,8 @@ def time_sft(
     def shared() -> None:
         objective.accumulate(groups, prefixes, epoch=0, warming_up=True, max_rows=max_rows)
 
-    with _unseen(objective):
-        return {"plain_sft_ms": _time(objective, plain), "sft_ms": _time(objective, shared)}
+    with unseen(objective):
+        return {"plain_sft_ms": time_step(objective, plain), "sft_ms": time_step(objective, shared)}
 
 
 def plain_sft(
@@ -98,7 +98,7 @@ def _logits_bytes(device: torch.device) -> int:
 
 
 @contextmanager
-def _unseen(objective: Objective) -> Iterator[None]:
+def unseen(objective: Objective) -> Iterator[None]:
     """Takes back what a step leaves behind: gradients, random numbers that were drawn, timings."""
     devices = [objective.device] if objective.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
@@ -107,7 +107,7 @@ def _unseen(objective: Objective) -> Iterator[None]:
     objective.stopwatch.read()
 
 
-def _time(objective: Objective, work: Callable[[], None]) -> float:
+def time_step(objective: Objective, work: Callable[[], None]) -> float:
     def now() -> float:
         if objective.device.type == "cuda":
             torch.cuda.synchronize(objective.device)

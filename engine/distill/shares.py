@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.distill.objective import StepResult
+from engine.distill.step_result import StepResult
 from engine.models.encode import Item
 
 
@@ -45,6 +45,9 @@ def merged(results: Sequence[StepResult], normalise: str) -> StepResult:
         tokens_computed=sum(result.tokens_computed for result in results),
         sample=next((result.sample for result in results if result.sample), {}),
     )
+    tails = [(share, result.teacher_tail_mass) for share, result in zip(shares, results, strict=True)]
+    if any(tail is not None for _, tail in tails):
+        whole.teacher_tail_mass = sum(share * tail for share, tail in tails if tail is not None)
     for share, result in zip(shares, results, strict=True):
         whole.loss += share * result.loss
         whole.loss_kd += share * result.loss_kd

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import psutil
 import torch
 
 from engine import settings
 from engine.distill import checkpoint
-from engine.distill.batches import Plan
+from engine.distill.batches import Group, Plan
 from engine.distill.checkpoint import Progress
 from engine.distill.control import Control, StopRequested
-from engine.distill.objective import Objective, StepResult
+from engine.distill.memory import is_out_of_memory, memory_mb
+from engine.distill.objective import Objective
 from engine.distill.ranks import Ranks
 from engine.distill.reference import time_sft
+from engine.distill.step_result import StepResult
 from engine.distill.taid import TaidSchedule
+from engine.distill.ways import Choice, Way, choose
 from engine.errors import DataError, KidError
 from engine.models.encode import Encoder, Item
+from engine.models.endpoint import OutageError
+from engine.models.stored_items import StoredItems, mark
 from engine.run_writer import RunWriter
 
 _MAX_BAD_STEPS = 3
@@ -67,22 +70,23 @@ class Trainer:
             lr=train.learning_rate,
             weight_decay=train.weight_decay,
         )
-        self.prefixes = {item.database: encoder.prefix(item.database) for item in items}
+        self.prefixes = _Prefixes(encoder)
         self.total_steps = plan.total_steps(train.epochs, train.max_steps)
-        self.progress = Progress(data=_mark(items))
-        self._epoch_steps: tuple[int, list[list[list[int]]]] = (-1, [])
+        self.progress = Progress(data=items.mark if isinstance(items, StoredItems) else mark(items))
+        self._epoch_steps: tuple[int, Sequence[list[Group]]] = (-1, [])
         self._checkpoints: Path = writer.run.path / "checkpoints"
 
     def restore(self) -> None:
         """Takes up the newest readable checkpoint, if there is one.
 
         Raises:
+            RunError: there are checkpoints, and none can be read.
             DataError: the training set is another one by now, or other processes have found another place.
         """
         progress, broken = checkpoint.restore(self._checkpoints, self.student, self.optimizer)
-        for path in broken:
+        for path, reason in broken.items():
             self.writer.event(
-                "warning", message=f"checkpoint {path.name} cannot be read: an older one is used"
+                "warning", message=f"checkpoint {path.name} cannot be read, an older one is used: {reason}"
             )
         if progress and progress.data != self.progress.data:
             raise DataError(
@@ -109,13 +113,22 @@ class Trainer:
                 if self._finished:
                     return
                 self.ranks.on_main(self.control.check)
+                self._step()
             except StopRequested:
                 if self.progress.step:
                     self._save()
                 raise
-            self._step()
+            except OutageError:
+                if self.progress.step and self.ranks.size == 1:  # the others wait for us inside the step
+                    self._save()
+                raise
             if self.progress.step % self.settings.checkpoint_every == 0 or self._finished:
                 self._save()
+
+    def choose_way(self, usual: Way, others: Sequence[Way]) -> Choice:
+        """The fastest way to compute, by the next step's questions."""
+        left = self.total_steps - self.progress.step
+        return choose(self.objective, usual, others, self._next_groups(), self.prefixes, left)
 
     @property
     def _done(self) -> float:
@@ -132,7 +145,12 @@ class Trainer:
         progress, groups = self.progress, self.ranks.deal(self._next_groups())
         reference = self._time_reference(groups) if groups else {}
         started = time.perf_counter()
-        result = self._accumulate(groups) if groups else StepResult(0, 0)
+        random_states = checkpoint._random_states()
+        try:
+            result = self._accumulate(groups) if groups else StepResult(0, 0)
+        except (StopRequested, OutageError):  # while a served teacher was waited for: as if never begun
+            checkpoint._set_random_states(random_states)
+            raise
         accumulated = time.perf_counter() - started
         result = self._add_up(result)
         with self.objective.stopwatch.part("optimizer"):
@@ -175,7 +193,7 @@ class Trainer:
                     sample=self.progress.step % self.settings.rewrite_every == 0,
                 )
             except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
             self.optimizer.zero_grad(set_to_none=True)
             self.objective.teacher_prefixes.give_up()
@@ -206,7 +224,7 @@ class Trainer:
         try:
             return time_sft(self.objective, groups, self.prefixes, self.progress.max_rows)
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         self.optimizer.zero_grad(set_to_none=True)
         self.writer.event("warning", message="out of memory while timing plain SFT: it is not timed here")
@@ -216,7 +234,7 @@ class Trainer:
         steps = self._steps_of(self.progress.epoch)
         return [[self.items[index] for index in group] for group in steps[self.progress.index]]
 
-    def _steps_of(self, epoch: int) -> list[list[list[int]]]:
+    def _steps_of(self, epoch: int) -> Sequence[list[Group]]:
         if self._epoch_steps[0] != epoch:
             self._epoch_steps = (epoch, self.plan.steps(epoch))
         return self._epoch_steps[1]
@@ -281,9 +299,10 @@ class Trainer:
             ms={**self.objective.stopwatch.read(), "total": round(seconds * 1000, 3)},
             tokens_per_s=round(result.num_tokens / seconds, 1),
             num_tokens=result.num_tokens,
-            memory_mb=_memory_mb(),
+            memory_mb=memory_mb(),
             recovered_rate=None if result.num_recovered is None else result.num_recovered / result.num_rows,
             token_efficiency=round(result.tokens_useful / result.tokens_computed, 4),
+            teacher_tail_mass=result.teacher_tail_mass,
             teacher_prefix_hit_rate=self.objective.teacher_prefixes.hit_rate(),
             eta_s=eta,
         )
@@ -305,10 +324,15 @@ class Trainer:
             self.writer.event("rewrite", step=progress.step, example=result.sample["example"], **texts)
 
 
-def _mark(items: Sequence[Item]) -> str:
-    """sha256 (hex) of what is trained on."""
-    rows = [(item.index, item.suffix, item.answer) for item in items]
-    return hashlib.sha256(repr(rows).encode()).hexdigest()
+class _Prefixes(dict[Path, list[int]]):
+    """The ids of every database's prefix. The encoder keeps them, as far as they are kept."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self._encoder = encoder
+
+    def __missing__(self, database: Path) -> list[int]:
+        return self._encoder.prefix(database)
 
 
 def learning_rate(done: float, total: int, train: settings.Train) -> float:
@@ -319,17 +343,3 @@ def learning_rate(done: float, total: int, train: settings.Train) -> float:
     left = 1 - (step - warmup) / max(1, total - warmup)
     share = {"cosine": 0.5 * (1 - math.cos(math.pi * left)), "linear": left, "constant": 1.0}
     return train.learning_rate * share[train.schedule]
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    words = ("out of memory", "not enough memory", "can't allocate memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-        text in str(error).lower() for text in words
-    )
-
-
-def _memory_mb() -> int:
-    """Peak allocated GPU memory, or this process's resident memory."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() // 2**20
-    return psutil.Process().memory_info().rss // 2**20

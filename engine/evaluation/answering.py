@@ -44,7 +44,7 @@ def answer_all(folders: Sequence[Folder], progress: Progress) -> None:
     assert spec, "a request names its model"
     set_threads(profile)
     progress(f"loading {spec}", 0, 0)
-    encoder = Encoder(load_tokenizer(spec), profile.data)
+    encoder = Encoder(load_tokenizer(spec, profile.trusts(spec)), profile.data)
     model = load_student(profile)
     for folder in folders:
         request = folder.request()
@@ -107,7 +107,7 @@ def _measure_exposure(
     assert profile.teacher, "who asks for ExAccErr names a teacher"
     progress(f"loading {profile.teacher.model}", 0, 0)
     require_same_tokens(
-        load_tokenizer(profile.teacher.model),
+        load_tokenizer(profile.teacher.model, profile.teacher.trust_remote_code),
         encoder.tokenizer,
         profile.teacher.model,
         str(profile.student.model),

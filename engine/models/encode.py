@@ -6,8 +6,11 @@ a shared prefix stands for is the same everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ from engine.data.benchmarks import DataSet, Example
 from engine.data.prompt import Prompter
 from engine.data.text_task import TextPrompter
 from engine.errors import ModelError
+
+_KEPT_CONTEXTS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class Encoder:
         self.tokenizer = tokenizer
         self.eos_id: int = tokenizer.eos_token_id
         self.pad_id: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.eos_id
+        self._last: tuple[str | None, list[int]] = (None, [])
         self.prompter = Prompter(
             lambda text: len(self.ids(text)), data.max_prompt_tokens, data.max_suffix_tokens
         )
@@ -64,17 +70,21 @@ class Encoder:
             self.prompter.note,
         )
         self._evidence = data.evidence
+        self._context = lru_cache(maxsize=_KEPT_CONTEXTS)(self._texts.prefix)
         self._entries: dict[Path, Any] = {}
         self._prefixes: dict[Path, list[int]] = {}
 
     def ids(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        last = self._last
+        if text != last[0]:  # what the prompter has just counted need not be tokenised again
+            self._last = last = text, self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return [*last[1]]
 
     def add(self, data: DataSet) -> None:
         """Makes a data set's own words about its databases (tables.json) part of their prefixes."""
         self._texts.add(data.contexts)
-        for example in data.examples:
-            self._entries[example.database] = data.tables.get(example.db_id)
+        for db_id, database in data.databases.items():
+            self._entries[database] = data.tables.get(db_id)
 
     def add_database(self, database: Path) -> None:
         """Makes what a release's tables.json says about one of its databases part of the prefix.
@@ -86,15 +96,15 @@ class Encoder:
         self.prompter.forget(database)
 
     def prefix(self, database: Path) -> list[int]:
-        """Instructions and schema of a database. Kept: it is the same for every question.
+        """Instructions and schema of a database. Kept: it is the same for every question. Of contexts, which
+        may be as many as the questions, the last are kept.
 
         Never empty: without context and BOS it is EOS, with which models that have no BOS begin a document.
         """
+        if database in self._texts:
+            return self._bos + self._context(database) or [self.eos_id]
         if database not in self._prefixes:
-            if database in self._texts:
-                ids = self._texts.prefix(database)
-            else:
-                ids = self.ids(self._head + self.prompter.prefix(database, self._entries.get(database)))
+            ids = self.ids(self._head + self.prompter.prefix(database, self._entries.get(database)))
             self._prefixes[database] = self._bos + ids or [self.eos_id]
         return self._prefixes[database]
 
@@ -112,15 +122,21 @@ class Encoder:
 
     def items(self, data: DataSet) -> list[Item]:
         """Every example of a data set as token ids."""
-        return [
-            Item(
-                example.index,
-                example.database,
-                tuple(self.suffix(example)),
-                tuple(self.answer(example.query, example.database)),
-            )
-            for example in data.examples
-        ]
+        return list(self.stream(data))
+
+    def stream(self, data: DataSet) -> Iterator[Item]:
+        """Every example of a data set as token ids, one after the other."""
+        for example in data.examples:
+            suffix, answer = self.suffix(example), self.answer(example.query, example.database)
+            yield Item(example.index, example.database, tuple(suffix), tuple(answer))
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of what the ids depend on beside the text: tokenizer and template."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        words = backend.to_str() if backend is not None else sorted(self.tokenizer.get_vocab().items())
+        parts = [type(self.tokenizer).__name__, words, self.eos_id, self._head, self._tail]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def num_unwritable(self, items: Sequence[Item]) -> int:
         """Items whose answer the tokenizer cannot write: it holds the unknown token, as '<' is in T5's."""

@@ -1,8 +1,9 @@
 """A run's student as a folder for others: an ordinary directory of transformers, or a GGUF file.
 
 The folder holds the model with every adapter merged in, a model card, and a prompt from the run's own
-evaluation set. Before it is handed over it is loaded again with plain transformers and asked some questions;
-how many get the answer that the run's student gives stands in the card.
+evaluation set. An adapter that was trained on quantised weights is merged into the whole ones. Before
+the folder is handed over it is loaded again with plain transformers and asked some questions; how many get
+the answer that the run's student gives stands in the card.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from engine.models.export_folder import EXAMPLE, MADE_BY
 from engine.models.gguf_file import Precision, require_writable, write_gguf
 from engine.models.kind import is_encoder_decoder
 from engine.models.load import DTYPES, load_config, load_model, load_tokenizer
-from engine.models.pair import choose_device, choose_dtype
+from engine.models.pair import choose_device, choose_dtype, load_student
 from engine.models.threads import set_threads
 from engine.profile import Profile
 from engine.progress import Progress
@@ -100,8 +101,13 @@ def _export(
     encoder = Encoder(tokenizer, profile.data)
     encoder.add(data)
     device = choose_device(profile.student.device)
-    model: Any = load_model(spec, dtype=_dtype(request, profile)).to(device)  # type: ignore[arg-type]
+    quantized = profile.student.quantize is not None
+    model: Any = load_student(_answering(spec, profile)) if quantized else _whole(spec, request, profile)
     asked = ask_own(model, encoder, stratified(data.examples, _NUM_CHECKED), data, profile, progress)
+    if quantized:
+        del model
+        gc.collect()
+        model = _whole(spec, request, profile)
     generation = _generation(model, encoder, profile)
     model.generation_config = generation
     progress("writing", 0, 0)
@@ -159,6 +165,18 @@ def _export(
         "files": sizes,
         "bytes": sum(sizes.values()),
     }
+
+
+def _whole(spec: str, request: Request, profile: Profile) -> Any:
+    """The student as it is written: with its adapter merged into weights that were never quantised."""
+    model: Any = load_model(spec, dtype=_dtype(request, profile))
+    return model.to(choose_device(profile.student.device))
+
+
+def _answering(spec: str, profile: Profile) -> Profile:
+    """The profile with the run's student in the place of what it was made from."""
+    student = profile.student.model_copy(update={"model": spec, "adapter": None})
+    return profile.model_copy(update={"student": student})
 
 
 def _evaluation_set(profile: Profile, data_dir: str | None) -> DataSet:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from engine.models.prefix import Form, Prefix, SharedPrefix, open_prefix, open_prefixes, together
+from engine.models.served import ServedPrefix, ServedTeacher
 
 
 class KeptPrefixes:
@@ -29,8 +30,10 @@ class KeptPrefixes:
         self.num_asked = self.num_hits = 0
         self._kept: dict[Path, SharedPrefix] = {}
 
-    def open(self, databases: Sequence[Path], ids: Sequence[Tensor]) -> Prefix:
+    def open(self, databases: Sequence[Path], ids: Sequence[Tensor]) -> Prefix | ServedPrefix:
         """One view of the prefixes with these ids, [P_i] each. To be called without gradient."""
+        if isinstance(self.model, ServedTeacher):
+            return self.model.open(ids)
         if self.form != "cached":
             self.num_asked += len(ids)
             return open_prefixes(self.model, ids, self.form)

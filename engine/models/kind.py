@@ -18,6 +18,12 @@ def model_class(config: Any) -> Any:
     return AutoModelForSeq2SeqLM if is_encoder_decoder(config) else AutoModelForCausalLM
 
 
+def from_config(config: Any, **options: Any) -> Any:
+    """A model of this shape, with fresh weights. Its own code may run where that of its configuration has."""
+    own = type(config).__module__.startswith("transformers_modules.")
+    return model_class(config).from_config(config, trust_remote_code=own, **options)
+
+
 def lora_task(config: Any) -> str:
     """peft's name of what such a model does."""
     return "SEQ_2_SEQ_LM" if is_encoder_decoder(config) else "CAUSAL_LM"

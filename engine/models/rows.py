@@ -43,8 +43,10 @@ class Rows:
         return Rows(self.ids[kept], self.starts[kept], rows, columns, self.groups[kept], self.most)
 
     def to(self, device: torch.device) -> Rows:
-        tensors = (self.ids, self.starts, self.rows, self.columns, self.groups)
-        return Rows(*(tensor.to(device) for tensor in tensors), self.most)
+        ids, starts, rows, columns, groups = (
+            tensor.to(device) for tensor in (self.ids, self.starts, self.rows, self.columns, self.groups)
+        )
+        return Rows(ids, starts, rows, columns, groups, self.most)
 
 
 def send(values: np.ndarray, device: torch.device) -> Tensor:
@@ -75,5 +77,11 @@ def answer_rows(
     columns = [np.arange(length) + start - 1 for start, length in zip(starts, lengths, strict=True)]
     rows = np.repeat(np.arange(len(starts)), lengths)
     behind = np.array(groups) if groups is not None else np.zeros_like(starts)
-    arrays = (ids, starts, rows, np.concatenate(columns), behind)
-    return Rows(*(send(values, device) for values in arrays), int(np.bincount(behind).max()))
+    return Rows(
+        send(ids, device),
+        send(starts, device),
+        send(rows, device),
+        send(np.concatenate(columns), device),
+        send(behind, device),
+        int(np.bincount(behind).max()),
+    )

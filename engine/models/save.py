@@ -41,7 +41,9 @@ def _write(model: Any, tokenizer: Any, folder: Path) -> None:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         if hasattr(model, "peft_config"):  # run:ID reads the shape from here, also without the base model
-            model.config.save_pretrained(temporary)
+            config = copy.deepcopy(model.config)
+            vars(config).pop("quantization_config", None)  # of the weights under it, which are not here
+            config.save_pretrained(temporary)
         if folder.exists():
             os.rename(folder, old)
         os.rename(temporary, folder)

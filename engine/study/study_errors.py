@@ -79,7 +79,7 @@ def study(request: Request, progress: Progress) -> dict[str, Any]:
     progress(f"loading {spec}", 0, 0)
     if fingerprint(spec, profile.student.adapter) != asked.model:
         raise ModelError(f"model {spec} has changed since it was asked", "ask again")
-    encoder = Encoder(load_tokenizer(spec), profile.data)
+    encoder = Encoder(load_tokenizer(spec, profile.trusts(spec)), profile.data)
     asked_of = _questions(asked, folder, encoder, profile.data.max_answer_tokens)
     with Executor(usable_cores(), profile.eval.timeout) as executor:
         errors = judge(asked_of.data, asked_of.examples, asked_of.texts, executor)

@@ -34,7 +34,11 @@ def distill(
         bool, typer.Option("--detach", help="Start the run, print its id, do not wait.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the resolved profile, sizes, memory and steps only.")
+        bool,
+        typer.Option("--dry-run", help="Print the resolved profile, sizes, memory, time; try a few steps."),
+    ] = False,
+    no_measure: Annotated[
+        bool, typer.Option("--no-measure", help="With --dry-run: try no steps, load no models.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -60,8 +64,10 @@ def distill(
         run = None
         asked = [] if processes is None else [f"launch.processes={processes}"]
         chosen = profiles.load(profile or "demo", [*(overrides or ()), *asked])
+    if no_measure and not dry_run:
+        raise UsageError("--no-measure goes with --dry-run", "add it, or leave --no-measure out")
     if dry_run:
-        _dry_run(chosen, data_dir, as_json)
+        _dry_run(chosen, data_dir, as_json, measured=not no_measure)
         return
     from kidtui import launch
 
@@ -96,15 +102,23 @@ def _resumable(ref: str) -> Run:
     return run
 
 
-def _dry_run(chosen: Profile, data_dir: Path | None, as_json: bool) -> None:
-    from kidtui import console, launch
+def _dry_run(chosen: Profile, data_dir: Path | None, as_json: bool, *, measured: bool) -> None:
+    from kidtui import console, launch, preflight
+    from kidtui.display import progress
+
+    def say(lines: list[str]) -> None:
+        for line in lines if not as_json else ():
+            console.data(f"# {' '.join(line.splitlines())}")
 
     plan = launch.plan(chosen, data_dir)
+    say(_plan_lines(plan))
+    if measured:
+        with progress(as_json=as_json) as tell:
+            plan["measured"] = preflight.measure(chosen, data_dir, tell)
+        say([f"measured, {line}" for line in preflight.words(plan["measured"])])
     if as_json:
         console.data_json({"profile": chosen.model_dump(mode="json"), "plan": plan})
         return
-    for line in _plan_lines(plan):
-        console.data(f"# {line}")
     console.data("")
     console.data(chosen.toml().rstrip())
 

@@ -15,6 +15,7 @@ from engine.profile import Profile
 from kidtui import profile_files
 from kidtui.cells import shown
 from kidtui.estimate import estimate
+from kidtui.preflight import measure
 from kidtui.profile_files import Entry
 from kidtui.screens.dialogs import Confirm, Prompt
 from kidtui.screens.launch_dialog import LaunchDialog
@@ -24,11 +25,16 @@ if TYPE_CHECKING:
     from kidtui.screens.profiles import ProfilesScreen
 
 
+class _AskedAnew(Exception):
+    """What is being measured is no longer asked for."""
+
+
 class ProfileActs:
     """Each is done to the profile that the screen shows; without one, nothing is."""
 
     def __init__(self, screen: ProfilesScreen) -> None:
         self._screen = screen
+        self._num_asked = 0  # how often whether a run fits
 
     @property
     def _app(self) -> KidApp:
@@ -180,20 +186,37 @@ class ProfileActs:
         if chosen := self._profile():
             self._screen.status.fits = "fits? asking the engine …"
             self._screen.show_status()
-            asked = (chosen, self._screen.toml.text)
+            self._num_asked += 1
+            asked = (chosen, self._screen.toml.text, self._num_asked)
             # Not a worker: these are waited for when the monitor is left, and the engine takes seconds.
             threading.Thread(target=self._estimate, args=asked, name="fits", daemon=True).start()
 
-    def _estimate(self, chosen: Profile, text: str) -> None:
-        try:
-            words = estimate(chosen, self._app.data_dir, self._app.command).words()
-        except KidError as error:
-            words = f"✗ fits? {error.message}" + (f"; {error.mend}" if error.mend else "")
-        with suppress(RuntimeError):  # the monitor is left
-            self._app.call_from_thread(self._estimated, words, text)
+    def _estimate(self, chosen: Profile, text: str, number: int) -> None:
+        """First what can be told at once, then what a few steps take."""
 
-    def _estimated(self, words: str, text: str) -> None:
-        if text == self._screen.toml.text:
+        def tell(words: str) -> None:
+            self._app.call_from_thread(self._estimated, words, text, number)
+
+        def go_on(name: str, done: int, total: int) -> None:
+            if number != self._num_asked:
+                raise _AskedAnew
+
+        with suppress(RuntimeError, _AskedAnew):  # the monitor is left
+            try:
+                found = estimate(chosen, self._app.data_dir, self._app.command)
+            except KidError as error:
+                tell(f"✗ fits? {error.message}" + (f"; {error.mend}" if error.mend else ""))
+                return
+            tell(f"{found.words()} · measuring …")
+            try:
+                measured = measure(chosen, self._app.data_dir, go_on, self._app.command)
+            except KidError as error:
+                tell(f"{found.words()} · not measured: {error.message}")
+            else:
+                tell(found.words(measured))
+
+    def _estimated(self, words: str, text: str, number: int) -> None:
+        if (text, number) == (self._screen.toml.text, self._num_asked):
             self._screen.status.fits = words
             self._screen.show_status()
 

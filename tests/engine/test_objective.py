@@ -9,7 +9,8 @@ import torch
 
 from engine import settings
 from engine.distill import by_parts
-from engine.distill.objective import Objective, StepResult
+from engine.distill.objective import Objective
+from engine.distill.step_result import StepResult
 from engine.models.prefix import EXACT_TYPES, choose_form
 from tests.engine import tiny
 

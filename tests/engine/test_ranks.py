@@ -20,9 +20,9 @@ from safetensors.torch import load_file
 
 from engine import profile, runs
 from engine.distill.lifeline import Door, Lifeline, knock
-from engine.distill.objective import StepResult
 from engine.distill.ranks import Ranks, joined
 from engine.distill.shares import deal, merged
+from engine.distill.step_result import StepResult
 from engine.errors import ProfileError, UsageError
 from engine.event_reader import EventReader
 from engine.runs import Run

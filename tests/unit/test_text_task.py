@@ -66,7 +66,7 @@ def test_a_json_list_and_csv_are_the_same_set(tmp_path: Path, data: DataSet) -> 
     table.write_text("\n".join(cells) + "\n")
     for file in (whole, table):
         other = benchmarks.load(f"text:{file}")
-        assert (other.examples, other.fingerprint) == (data.examples, data.fingerprint)
+        assert (list(other.examples), other.fingerprint) == (list(data.examples), data.fingerprint)
 
 
 def test_another_completion_is_another_fingerprint(tmp_path: Path, data: DataSet) -> None:
