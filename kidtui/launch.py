@@ -73,7 +73,7 @@ def check_data(profile: Profile, data_dir: Path | None) -> None:
     eval_set = benchmarks.load(profile.data.eval, data_dir, folder)
     text_task.require_one_kind(train_set, eval_set, profile.data)
     if train_set.kind == "sql":
-        used |= {example.database for example in (*train_set.examples, *eval_set.examples)}
+        used |= {*train_set.databases.values(), *eval_set.databases.values()}
     for file in used:
         with open_database(file) as reader:
             reader.tables()

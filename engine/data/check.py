@@ -122,7 +122,7 @@ def check(
     dataset = read(place)
     if dataset.kind == "text":
         return _check_texts(dataset)
-    files = {example.db_id: example.database for example in dataset.examples}
+    files = dataset.databases
     findings = list(_size(dataset))
     empty: dict[Path, set[str]] = {}
     for db_id, file in sorted(files.items()):
@@ -264,7 +264,7 @@ def _described(place: Place, dataset: DataSet) -> Iterator[Finding]:
     entries = read_tables(place.tables)
     if not entries:
         return
-    used = {example.db_id: example.database for example in dataset.examples}
+    used = dataset.databases
     for db_id in sorted(used.keys() - entries.keys()):
         yield Finding("no_entry", db_id, "its prompts have no comments")
     for db_id in sorted(entries.keys() - used.keys()):

@@ -72,7 +72,7 @@ def save(folder: Path, student: Any, optimizer: torch.optim.Optimizer, progress:
         weights = {name: value.detach().contiguous() for name, value in trained_weights(student).items()}
         save_file(weights, temporary / _WEIGHTS)
         with (temporary / _OPTIMIZER).open("wb") as file:  # given a path, torch does not say "disk full"
-            torch.save({"optimizer": optimizer.state_dict(), "random": _random_states()}, file)
+            torch.save({"optimizer": optimizer.state_dict(), "random": random_states()}, file)
         (temporary / _PROGRESS).write_text(json.dumps(asdict(progress)))
         (temporary / _SUMS).write_text(_sums(temporary))
         for path in (*temporary.iterdir(), temporary):
@@ -128,7 +128,7 @@ def restore(
                 for name, parameter in parameters.items():
                     parameter.copy_(weights[name])
             optimizer.load_state_dict(rest["optimizer"])
-            _set_random_states(rest["random"])
+            set_random_states(rest["random"])
             return progress, broken
         except (OSError, ValueError, KeyError, TypeError, RuntimeError,
                 SafetensorError, pickle.UnpicklingError) as error:  # fmt: skip
@@ -151,14 +151,15 @@ def _sums(checkpoint: Path) -> str:
     return "".join(lines)
 
 
-def _random_states() -> dict[str, Any]:
+def random_states() -> dict[str, Any]:
+    """Of torch's generators, as `set_random_states` takes them."""
     states: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state_all()
     return states
 
 
-def _set_random_states(states: dict[str, Any]) -> None:
+def set_random_states(states: dict[str, Any]) -> None:
     torch.set_rng_state(states["cpu"])
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["cuda"][: torch.cuda.device_count()])

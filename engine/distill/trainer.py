@@ -145,11 +145,11 @@ class Trainer:
         progress, groups = self.progress, self.ranks.deal(self._next_groups())
         reference = self._time_reference(groups) if groups else {}
         started = time.perf_counter()
-        random_states = checkpoint._random_states()
+        random_states = checkpoint.random_states()
         try:
             result = self._accumulate(groups) if groups else StepResult(0, 0)
         except (StopRequested, OutageError):  # while a served teacher was waited for: as if never begun
-            checkpoint._set_random_states(random_states)
+            checkpoint.set_random_states(random_states)
             raise
         accumulated = time.perf_counter() - started
         result = self._add_up(result)

@@ -106,13 +106,13 @@ def _measure_exposure(
     """ExAccErr of the model against the profile's teacher, on a stratified sample of the questions."""
     assert profile.teacher, "who asks for ExAccErr names a teacher"
     progress(f"loading {profile.teacher.model}", 0, 0)
+    teacher = load_teacher(profile.teacher)
     require_same_tokens(
         load_tokenizer(profile.teacher.model, profile.teacher.trust_remote_code),
         encoder.tokenizer,
         profile.teacher.model,
         str(profile.student.model),
     )
-    teacher = load_teacher(profile.teacher)
     found = exposure(
         model,
         teacher,

@@ -43,7 +43,8 @@ def making(profile: Profile, report: Mapping[str, Any], step: int | None) -> Ite
     yield ""
     rows = [("student", f"{_origin(profile)}; {sizes['student']:,} parameters")]
     if profile.teacher:
-        rows.append(("teacher", f"{_named(profile.teacher.model)}; {sizes['teacher']:,} parameters"))
+        size = "served" if profile.teacher.url else f"{sizes['teacher']:,} parameters"
+        rows.append(("teacher", f"{_named(profile.teacher.model)}; {size}"))
     rows += [
         (
             "data",
@@ -63,6 +64,8 @@ def making(profile: Profile, report: Mapping[str, Any], step: int | None) -> Ite
     ]
     if lora := profile.student.lora:
         rows.append(("LoRA", f"rank {lora.rank}, alpha {lora.alpha:g}; merged into the weights here"))
+    if profile.student.quantize:
+        rows.append(("weights while training", profile.student.quantize))
     yield from table(("", ""), rows)
     yield ""
 

@@ -37,7 +37,8 @@ def _write(model: Any, tokenizer: Any, folder: Path) -> None:
     try:
         for leftover in (temporary, old):
             shutil.rmtree(leftover, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        folder.parent.mkdir(exist_ok=True)  # not its parents: a run that was deleted is not made again
+        temporary.mkdir()
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         if hasattr(model, "peft_config"):  # run:ID reads the shape from here, also without the base model

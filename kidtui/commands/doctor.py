@@ -142,7 +142,7 @@ def _models() -> Iterator[Finding]:
     users: dict[str, list[str]] = {}
     for file in profile.available():
         try:
-            chosen = profile.from_file(file.path)
+            chosen = profile.from_file(file.path).local()
         except KidError:
             continue  # `kid profiles validate` says what is wrong with it
         for model in (chosen.teacher and chosen.teacher.model, chosen.student.model):

@@ -217,7 +217,7 @@ def test_doctor_says_what_every_run_needs(kid: Kid, tmp_path: Path, monkeypatch:
 
 def test_dry_run(kid: Kid, project: Path) -> None:
     """By the real engine; nothing is written, and the output is the profile."""
-    arguments = ("distill", "--profile", "tiny", "--dry-run", "--set", "train.max_steps=9")
+    arguments = ("distill", "--profile", "tiny", "--dry-run", "--no-measure", "--set", "train.max_steps=9")
     model = ("--set", "student.model=package:engine/data/demo/teacher", "--set", "student.init=random")
     answer = kid(*arguments, *model)
     assert answer.code == 0, answer.err
