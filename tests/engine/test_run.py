@@ -98,9 +98,8 @@ def test_a_run_from_start_to_report(teacher):
     assert load_model(f"run:{run.id}").config.num_hidden_layers == 2
 
 
-@pytest.mark.parametrize(
-    "seed", [pytest.param(0, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.slow), 2]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_killed_and_resumed_ends_with_the_same_weights(teacher, seed):
     undisturbed = create(teacher, "eval.before=false", "student.lora={rank=4, alpha=8, dropout=0.1}"
                          if seed == 2 else "train.seed=0")  # fmt: skip
@@ -139,6 +138,7 @@ def test_a_lora_run_is_loaded_by_its_name_with_checkpointing(teacher):
     assert not all(torch.equal(by_name[key], value) for key, value in cut.items())
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_passed_over(teacher):
     run = create(teacher, "eval.before=false")
     assert finish(run) == 0
