@@ -1,7 +1,7 @@
 # make run    set up .venv and distil the embedded demo
 # make test   set up .venv and run the tests
 # make check  format, lint, types, import contracts
-# make bench  what steps and answers cost, beside what they cost elsewhere: a quarter of an hour
+# make bench  what steps and answers cost, beside what they cost elsewhere
 
 PYTHON ?= python3
 VENV := .venv

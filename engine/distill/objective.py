@@ -153,7 +153,8 @@ class Objective:
         self, student_form: Form, teacher_form: Form, databases_per_pass: int, bfloat16: bool
     ) -> None:
         """Computes another way from here on: see the arguments; `bfloat16`: by autocast."""
-        self.student_form, self.databases_per_pass = student_form, databases_per_pass
+        self.student_form, self.teacher_form = student_form, teacher_form
+        self.databases_per_pass = databases_per_pass
         self.teacher_prefixes = KeptPrefixes(self.teacher, teacher_form, self._teacher_prefix_bytes)
         self.autocast = lambda: torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16)
 
